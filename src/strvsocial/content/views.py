@@ -1,0 +1,110 @@
+"""Posts as pages and the API show them. Templates and JSON read the same structs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+
+from strvsocial.users.views import AuthorView
+
+
+class VariantView(Struct, frozen=True, kw_only=True):
+    url: str
+    mime: str
+    width: int | None = None
+    height: int | None = None
+    bitrate: int | None = None
+
+
+class MediaView(Struct, frozen=True, kw_only=True):
+    """A medium of a post. `url` is what plays or shows everywhere; `poster_url` stands in for it until it plays.
+
+    `placeholder` is a ThumbHash in base64. `duration` is in seconds.
+    """
+
+    id: str
+    kind: str
+    mime: str
+    url: str
+    status: str
+    failure: str | None = None
+    width: int | None = None
+    height: int | None = None
+    duration: float | None = None
+    alt: str = ""
+    placeholder: str | None = None
+    poster_url: str | None = None
+    variants: list[VariantView] = []
+    hls_url: str | None = None
+    captions_url: str | None = None
+    waveform_url: str | None = None
+    transcript: str | None = None
+
+
+class PostCounts(Struct, frozen=True):
+    likes: int = 0
+    comments: int = 0
+    saves: int = 0
+    reposts: int = 0
+    views: int = 0
+
+
+class PostRelation(Struct, frozen=True):
+    """How the viewer stands to this post."""
+
+    liked: bool = False
+    saved: bool = False
+    reposted: bool = False
+    is_author: bool = False
+
+
+class PostView(Struct, frozen=True, kw_only=True):
+    """A post. `text_html` is safe HTML for templates and is left out of JSON answers by the API."""
+
+    id: str
+    url: str
+    author: AuthorView
+    title: str
+    text: str
+    text_html: str
+    tags: list[str]
+    visibility: str
+    media_type: str
+    status: str
+    pending: list[str]
+    failure: str | None
+    media: list[MediaView]
+    created_at: datetime
+    updated_at: datetime
+    counts: PostCounts
+    viewer: PostRelation
+
+
+class Reason(Struct, frozen=True, kw_only=True):
+    """Why a post is in a feed. `shares` sums to 1; `post` is the viewer's own or liked post that led here, if one did."""
+
+    kind: str
+    text: str
+    shares: dict[str, float] = {}
+    post: dict[str, Any] | None = None
+
+
+class FeedItem(Struct, frozen=True, kw_only=True):
+    post: PostView
+    reason: Reason
+
+
+class SimilarItem(Struct, frozen=True, kw_only=True):
+    post: PostView
+    score: float
+    spaces: list[str]
+
+
+class SearchItem(Struct, frozen=True, kw_only=True):
+    post: PostView
+    score: float
+    matched: list[str]
+    highlight: str | None = None
+    at: float | None = None

@@ -1,0 +1,124 @@
+"""PostgreSQL: the one place that opens connections and commits.
+
+Writes go through `Database.transaction()`: an ORM session, committed at the end of the block; after the commit, and only
+then, the doorbell is rung for the job queues that the transaction added to. Reads go through `Database.read()`: a Core
+connection in AUTOCOMMIT, for module-level statements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import BigInteger, DateTime, Identity, MetaData
+from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
+from sqlalchemy.orm import DeclarativeBase, mapped_column
+
+Ring = Callable[[set[str]], Awaitable[None]]
+"""Rings the doorbell of the named job queues; must not raise."""
+
+
+class Base(DeclarativeBase):
+    """Declarative base. Relationships, where any, are `lazy="raise"`."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+def bigint_id() -> Any:
+    """A bigint identity primary key."""
+    return mapped_column(BigInteger, Identity(always=False), primary_key=True)
+
+
+Timestamp = DateTime(timezone=True)
+
+
+def async_url(url: str) -> str:
+    """`postgres://` or `postgresql://` as SQLAlchemy's asyncpg dialect wants it."""
+    for scheme in ("postgresql+asyncpg://", "postgresql://", "postgres://"):
+        if url.startswith(scheme):
+            return "postgresql+asyncpg://" + url.removeprefix(scheme)
+    raise ValueError(f"DATABASE_URL must start with postgresql://, not {url.split(':', 1)[0]}:")
+
+
+def plain_url(url: str) -> str:
+    """The same URL as asyncpg itself and libpq want it."""
+    return async_url(url).replace("postgresql+asyncpg://", "postgresql://", 1)
+
+
+def _create_engine(url: str, pool_size: int, behind_pooler: bool) -> AsyncEngine:
+    # A pooler in transaction mode hands each transaction another server connection: no prepared statement may be kept.
+    pooler_args: dict[str, Any] = {
+        "statement_cache_size": 0,
+        "prepared_statement_cache_size": 0,
+        "prepared_statement_name_func": lambda: f"__asyncpg_{uuid4()}__",
+    }
+    return create_async_engine(
+        async_url(url),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=2,
+        pool_pre_ping=True,
+        connect_args={"timeout": 5, "command_timeout": 60, **(pooler_args if behind_pooler else {})},
+    )
+
+
+class Database:
+    """One process's access to PostgreSQL. Close it with `aclose()`."""
+
+    def __init__(self, url: str, *, pool_size: int = 10, behind_pooler: bool = False, ring: Ring | None = None) -> None:
+        self.engine = _create_engine(url, pool_size, behind_pooler)
+        self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self.ring = ring
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """A session that is committed when the block ends and rolled back when it raises."""
+        async with self._sessions() as session:
+            try:
+                yield session
+                await session.commit()
+            except BaseException:
+                await session.rollback()
+                raise
+        await self._after_commit(session)
+
+    async def commit_early(self, session: AsyncSession) -> None:
+        """Commits what is done so far and rings for it, for long jobs that work in steps."""
+        await session.commit()
+        await self._after_commit(session)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A connection in AUTOCOMMIT for reading."""
+        async with self._reader.connect() as connection:
+            yield connection
+
+    async def aclose(self) -> None:
+        await self.engine.dispose()
+
+    async def _after_commit(self, session: AsyncSession) -> None:
+        queues: set[str] = session.info.pop("queues", set())
+        if queues and self.ring is not None:
+            await self.ring(queues)
+
+
+def ring_after_commit(session: AsyncSession, queue: str) -> None:
+    """Remembers that `queue` got work in this transaction."""
+    session.info.setdefault("queues", set()).add(queue)

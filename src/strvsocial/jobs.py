@@ -1,0 +1,398 @@
+"""Wanted work: rows in PostgreSQL, claimed by lease. arq is the doorbell and nothing more.
+
+`enqueue()` writes the row in the transaction that wants the work; after its commit `Doorbell.ring()` wakes the workers. A worker's
+`Lane` claims the most urgent due row, renews its lease while the handler runs, and marks it done. Whatever gets lost on
+the way (a bell, a worker, the whole of Redis) is found by the sweep: due rows are rung for again, expired leases are
+taken over, and a row that failed too often is `dead`, visible in `strvsocial jobs list` and retryable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import structlog
+from arq.connections import ArqRedis, RedisSettings, create_pool
+from sqlalchemy import BigInteger, CheckConstraint, Index, SmallInteger, String, Text, func, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped, mapped_column
+
+from strvsocial.db import Base, Database, Timestamp, bigint_id, ring_after_commit
+
+log = structlog.get_logger()
+
+QUEUES = ("quick", "long", "embed")
+URGENT, BULK = 0, 10
+"""Priorities: what a person waits for, and demo content or bulk imports."""
+LEASE_SECONDS = 30
+RENEW_SECONDS = 8
+
+
+class Job(Base):
+    """Wanted, running, done or dead work."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint("state in ('queued', 'running', 'done', 'dead')", name="state"),
+        Index(
+            "uq_jobs_dedupe",
+            "dedupe_key",
+            unique=True,
+            postgresql_where=text("state = 'queued' and dedupe_key is not null"),
+        ),
+        Index("ix_jobs_due", "queue", "priority", "run_after", "id", postgresql_where=text("state = 'queued'")),
+        Index("ix_jobs_leases", "lease_until", postgresql_where=text("state = 'running'")),
+        Index("ix_jobs_state", "state", "finished_at"),
+    )
+
+    id: Mapped[int] = bigint_id()
+    queue: Mapped[str] = mapped_column(String(16))
+    kind: Mapped[str] = mapped_column(String(64))
+    payload: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
+    priority: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    state: Mapped[str] = mapped_column(String(16), server_default="queued")
+    attempts: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    dedupe_key: Mapped[str | None] = mapped_column(String(200))
+    run_after: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+    lease_until: Mapped[datetime | None] = mapped_column(Timestamp)
+    lease_token: Mapped[int | None] = mapped_column(BigInteger)
+    last_error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+    finished_at: Mapped[datetime | None] = mapped_column(Timestamp)
+
+
+class GiveUp(Exception):
+    """Raised by a handler: trying again cannot help. The message is kept as the job's last error."""
+
+
+class Postpone(Exception):
+    """Raised by a handler: a part that the work needs is missing; try again later without counting this attempt."""
+
+    def __init__(self, reason: str, seconds: float = 15) -> None:
+        super().__init__(reason)
+        self.seconds = seconds
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A job that this process holds the lease of."""
+
+    id: int
+    kind: str
+    payload: dict[str, Any]
+    attempts: int
+    priority: int
+    token: int
+
+
+@dataclass(frozen=True)
+class Handler:
+    """What runs a kind of job: takes the worker's context and up to `batch` claimed jobs of that kind.
+
+    `gave_up(context, job, error)` is told when a job is dead, so that what waited for it can say so.
+    """
+
+    queue: str
+    run: Callable[[Any, list[Claimed]], Awaitable[None]]
+    batch: int = 1
+    tries: int = 3
+    timeout: float = 120
+    gave_up: Callable[[Any, Claimed, str], Awaitable[None]] | None = None
+
+
+_ENQUEUE = text(
+    """
+    insert into jobs (queue, kind, payload, priority, dedupe_key, run_after)
+    values (:queue, :kind, cast(:payload as jsonb), :priority, :dedupe_key, now() + make_interval(secs => :delay))
+    on conflict (dedupe_key) where state = 'queued' and dedupe_key is not null
+    do update set priority = least(jobs.priority, excluded.priority), run_after = least(jobs.run_after, excluded.run_after)
+    """
+)
+
+_CLAIM = text(
+    """
+    with first as (
+      select id, kind from jobs
+      where queue = :queue and state = 'queued' and run_after <= now()
+      order by priority, run_after, id limit 1 for update skip locked
+    ), more as (
+      select jobs.id from jobs, first
+      where jobs.queue = :queue and jobs.state = 'queued' and jobs.run_after <= now()
+        and jobs.kind = first.kind and jobs.id <> first.id
+      order by jobs.priority, jobs.run_after, jobs.id
+      limit (cast(:batches as jsonb) ->> (select kind from first))::int - 1
+      for update of jobs skip locked
+    )
+    update jobs set state = 'running', attempts = attempts + 1, lease_token = :token,
+      lease_until = now() + make_interval(secs => :lease)
+    where id in (select id from first union all select id from more)
+    returning id, kind, payload, attempts, priority
+    """
+)
+
+_RENEW = text(
+    """
+    update jobs set lease_until = now() + make_interval(secs => :lease)
+    where id = any(:ids) and lease_token = :token and state = 'running'
+    """
+)
+
+_FINISH = text(
+    """
+    update jobs set state = 'done', finished_at = now(), lease_until = null, last_error = null
+    where id = any(:ids) and lease_token = :token and state = 'running'
+    """
+)
+
+# When an equal job was queued in the meantime, this one has nothing left to do: the newer row carries the wish.
+_PUT_BACK = text(
+    """
+    update jobs set
+      state = case when :dead then 'dead'
+                   when dedupe_key is not null and exists (
+                     select 1 from jobs as newer where newer.dedupe_key = jobs.dedupe_key and newer.state = 'queued'
+                   ) then 'done' else 'queued' end,
+      attempts = attempts - :uncount, last_error = :error, lease_until = null,
+      finished_at = case when :dead then now() end, run_after = now() + make_interval(secs => :delay)
+    where id = :id and lease_token = :token and state = 'running'
+    """
+)
+
+_EXPIRED = text(
+    """
+    update jobs set lease_token = :token, lease_until = now() + make_interval(secs => :lease)
+    where id in (select id from jobs where state = 'running' and lease_until < now() for update skip locked)
+    returning id, kind, payload, attempts, priority
+    """
+)
+
+_DUE_QUEUES = text("select distinct queue from jobs where state = 'queued' and run_after <= now()")
+
+_FORGET = text("delete from jobs where state = 'done' and finished_at < now() - interval '1 day'")
+
+
+async def enqueue(
+    db: AsyncSession,
+    kind: str,
+    payload: Mapping[str, Any],
+    *,
+    queue: str,
+    priority: int = URGENT,
+    dedupe_key: str | None = None,
+    delay: float = 0,
+) -> None:
+    """Wants work, in the caller's transaction. An equal `dedupe_key` that is still queued is not queued twice."""
+    await db.execute(
+        _ENQUEUE,
+        {
+            "queue": queue,
+            "kind": kind,
+            "payload": msgspec.json.encode(dict(payload)).decode(),
+            "priority": priority,
+            "dedupe_key": dedupe_key,
+            "delay": delay,
+        },
+    )
+    ring_after_commit(db, queue)
+
+
+class Doorbell:
+    """Wakes the workers through arq. A bell that cannot be rung is logged and forgotten: the sweep rings again."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._settings = redis_settings(redis_url)
+        self._pool: ArqRedis | None = None
+
+    async def ring(self, queues: set[str]) -> None:
+        try:
+            async with asyncio.timeout(1):
+                if self._pool is None:
+                    self._pool = await create_pool(self._settings, job_serializer=pack, job_deserializer=unpack)
+                for queue in queues:
+                    await self._pool.enqueue_job("ring", queue, _queue_name=arq_queue(queue))
+        except Exception as error:
+            log.warning("doorbell.silent", queues=sorted(queues), error=str(error))
+
+    async def aclose(self) -> None:
+        if self._pool is not None:
+            await self._pool.aclose()
+
+
+def redis_settings(url: str) -> RedisSettings:
+    """arq's connection settings, failing within a second instead of hanging."""
+    settings = RedisSettings.from_dsn(url)
+    settings.conn_timeout, settings.conn_retries, settings.conn_retry_delay = 1, 1, 0
+    return settings
+
+
+def arq_queue(queue: str) -> str:
+    """The arq queue on which a job queue's bell is heard: the worker's or the embedder's."""
+    return "strv:embedder" if queue == "embed" else "strv:worker"
+
+
+def pack(message: Any) -> bytes:
+    """arq's message as MessagePack, never as a pickle."""
+    return msgspec.msgpack.encode(message)
+
+
+def unpack(message: bytes) -> Any:
+    """The inverse of `pack`."""
+    return msgspec.msgpack.decode(message)
+
+
+@dataclass
+class Lane:
+    """Runs the jobs of one queue, `width` at a time, until it is closed."""
+
+    queue: str
+    width: int
+    context: Any
+    database: Database
+    handlers: Mapping[str, Handler]
+    _bell: asyncio.Event = field(default_factory=asyncio.Event)
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def start(self) -> None:
+        self._tasks = [asyncio.create_task(self._serve(), name=f"lane-{self.queue}-{n}") for n in range(self.width)]
+
+    def ring(self) -> None:
+        self._bell.set()
+
+    async def aclose(self) -> None:
+        """Stops; work under way is put back uncounted and taken up by the next worker."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _serve(self) -> None:
+        while True:
+            self._bell.clear()
+            try:
+                while claimed := await self._claim():
+                    await self._work(claimed)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                log.warning("lane.stumbled", queue=self.queue, error=repr(error))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(5):
+                    await self._bell.wait()
+
+    async def _claim(self) -> list[Claimed]:
+        token = secrets.randbits(62)
+        batches = {kind: handler.batch for kind, handler in self.handlers.items() if handler.queue == self.queue}
+        async with self.database.transaction() as db:
+            rows = await db.execute(
+                _CLAIM,
+                {
+                    "queue": self.queue,
+                    "token": token,
+                    "lease": LEASE_SECONDS,
+                    "batches": msgspec.json.encode(batches).decode(),
+                },
+            )
+            return sorted(
+                (Claimed(row.id, row.kind, row.payload, row.attempts, row.priority, token) for row in rows),
+                key=lambda job: job.id,
+            )
+
+    async def _work(self, jobs: list[Claimed]) -> None:
+        handler = self.handlers.get(jobs[0].kind)
+        renewal = asyncio.create_task(self._renew(jobs))
+        try:
+            if handler is None:
+                raise GiveUp(f"nothing here runs jobs of kind {jobs[0].kind}")
+            async with asyncio.timeout(handler.timeout):
+                await handler.run(self.context, jobs)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._put_back(jobs, "the worker was stopped", uncount=1, delay=0))
+            raise
+        except Postpone as later:
+            await self._put_back(jobs, str(later), uncount=1, delay=later.seconds)
+        except Exception as error:
+            log.warning("job.failed", queue=self.queue, kind=jobs[0].kind, ids=[job.id for job in jobs], exc_info=True)
+            if len(jobs) > 1:  # One bad input must not take its neighbours along: each runs alone next time.
+                await self._work_singly(jobs)
+            else:
+                await self._fail(jobs[0], handler, error)
+        else:
+            async with self.database.transaction() as db:
+                await db.execute(_FINISH, {"ids": [job.id for job in jobs], "token": jobs[0].token})
+        finally:
+            renewal.cancel()
+
+    async def _work_singly(self, jobs: list[Claimed]) -> None:
+        for job in jobs:
+            await self._work([job])
+
+    async def _fail(self, job: Claimed, handler: Handler | None, error: Exception) -> None:
+        reason = str(error) or repr(error)
+        tries = handler.tries if handler else 1
+        dead = isinstance(error, GiveUp) or job.attempts >= tries
+        await self._put_back([job], reason, dead=dead, delay=2**job.attempts * random.uniform(0.5, 1))
+        if dead and handler and handler.gave_up:
+            await handler.gave_up(self.context, job, reason)
+
+    async def _put_back(
+        self, jobs: list[Claimed], error: str, *, dead: bool = False, uncount: int = 0, delay: float = 0
+    ) -> None:
+        for job in jobs:
+            async with self.database.transaction() as db:
+                await db.execute(
+                    _PUT_BACK,
+                    {
+                        "id": job.id,
+                        "token": job.token,
+                        "dead": dead,
+                        "uncount": uncount,
+                        "error": error[:4000],
+                        "delay": delay,
+                    },
+                )
+
+    async def _renew(self, jobs: list[Claimed]) -> None:
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            with suppress(Exception):
+                async with self.database.transaction() as db:
+                    await db.execute(
+                        _RENEW, {"ids": [job.id for job in jobs], "token": jobs[0].token, "lease": LEASE_SECONDS}
+                    )
+
+
+async def sweep(database: Database, context: Any, handlers: Mapping[str, Handler], own: set[str]) -> set[str]:
+    """Takes over expired leases of the `own` queues and returns the queues that have due work."""
+    token = secrets.randbits(62)
+    async with database.transaction() as db:
+        expired = [
+            Claimed(row.id, row.kind, row.payload, row.attempts, row.priority, token)
+            for row in await db.execute(_EXPIRED, {"token": token, "lease": LEASE_SECONDS})
+        ]
+        await db.execute(_FORGET)
+    for job in expired:
+        handler = handlers.get(job.kind)
+        dead = handler is not None and job.attempts >= handler.tries
+        async with database.transaction() as db:
+            await db.execute(
+                _PUT_BACK,
+                {
+                    "id": job.id,
+                    "token": token,
+                    "dead": dead,
+                    "uncount": 0,
+                    "error": "the worker died during this job",
+                    "delay": 0,
+                },
+            )
+        if dead and handler and handler.gave_up:
+            await handler.gave_up(context, job, "the worker died during this job")
+    async with database.read() as connection:
+        return {row.queue for row in await connection.execute(_DUE_QUEUES)} & own

@@ -1,0 +1,108 @@
+"""Live news by PostgreSQL's NOTIFY: it is part of the transaction, so nobody hears of what was not committed.
+
+`announce()` tells a person's open pages (server-sent events); `wake_index()` tells every process that answers similarity
+queries to read the new vectors. `Listener` holds the one LISTEN connection of a process and hands messages on. News may
+be lost while a connection is down: whoever needs the truth reads the rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+import msgspec
+import structlog
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from strvsocial.db import plain_url
+
+log = structlog.get_logger()
+
+EVENTS, VECTORS = "strv_events", "strv_vectors"
+_NOTIFY = text("select pg_notify(:channel, :message)")
+
+
+class News(msgspec.Struct, frozen=True):
+    """An event for the open pages of one person. `kind` is as in the contract: `post.ready`, `post.failed`, …"""
+
+    kind: str
+    user_id: int
+    data: dict[str, Any]
+
+
+async def announce(db: AsyncSession, kind: str, user_id: int, data: dict[str, Any]) -> None:
+    """Tells `user_id` once the caller's transaction commits. `data` holds ids, at most a few hundred bytes."""
+    message = msgspec.json.encode(News(kind, user_id, data)).decode()
+    await db.execute(_NOTIFY, {"channel": EVENTS, "message": message})
+
+
+async def wake_index(db: AsyncSession) -> None:
+    """Tells the processes that follow the vectors, once the caller's transaction commits."""
+    await db.execute(_NOTIFY, {"channel": VECTORS, "message": ""})
+
+
+@dataclass
+class Listener:
+    """One connection that listens; it comes back by itself. `on_vectors` is also called after each reconnection."""
+
+    url: str
+    on_vectors: Callable[[], None] = lambda: None
+    _subscribers: dict[int, set[asyncio.Queue[News]]] = field(default_factory=dict)
+    _task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._listen(), name="live-listener")
+
+    async def aclose(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    @property
+    def subscriber_count(self) -> int:
+        return sum(len(queues) for queues in self._subscribers.values())
+
+    @asynccontextmanager
+    async def subscribe(self, user_id: int) -> AsyncIterator[asyncio.Queue[News]]:
+        """The news of one person while the block runs. A reader that falls 100 behind misses the oldest."""
+        queue: asyncio.Queue[News] = asyncio.Queue(100)
+        self._subscribers.setdefault(user_id, set()).add(queue)
+        try:
+            yield queue
+        finally:
+            self._subscribers[user_id].discard(queue)
+            if not self._subscribers[user_id]:
+                del self._subscribers[user_id]
+
+    async def _listen(self) -> None:
+        while True:
+            connection = None
+            try:
+                connection = await asyncpg.connect(plain_url(self.url), timeout=5)
+                await connection.add_listener(EVENTS, self._on_event)
+                await connection.add_listener(VECTORS, lambda *_: self.on_vectors())
+                self.on_vectors()
+                while not connection.is_closed():
+                    await asyncio.sleep(5)
+                    await connection.execute("select 1", timeout=5)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                log.warning("live.disconnected", error=repr(error))
+                await asyncio.sleep(1)
+            finally:
+                if connection is not None:
+                    with suppress(Exception):
+                        await connection.close(timeout=1)
+
+    def _on_event(self, _connection: Any, _pid: int, _channel: str, message: object) -> None:
+        news = msgspec.json.decode(str(message), type=News)
+        for queue in self._subscribers.get(news.user_id, ()):
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(news)

@@ -1,0 +1,110 @@
+"""Tables of media: uploads under way, attachments, their renditions and transcripts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, func
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from strvsocial.db import Base, Timestamp, bigint_id
+
+
+class Upload(Base):
+    """A tus upload. `parts` are the ETags of the parts stored so far; `offset` counts the bytes in them."""
+
+    __tablename__ = "uploads"
+    __table_args__ = (CheckConstraint("state in ('open', 'finished', 'used')", name="state"),)
+
+    id: Mapped[int] = bigint_id()
+    public_id: Mapped[str] = mapped_column(String(32), unique=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    state: Mapped[str] = mapped_column(String(16), server_default="open")
+    key: Mapped[str] = mapped_column(String(200))
+    multipart_id: Mapped[str] = mapped_column(Text, server_default="")
+    parts: Mapped[list[str]] = mapped_column(JSONB, server_default="[]")
+    length: Mapped[int] = mapped_column(BigInteger)
+    offset: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    filename: Mapped[str] = mapped_column(String(255), server_default="")
+    media_type: Mapped[str | None] = mapped_column(String(8))
+    mime: Mapped[str | None] = mapped_column(String(64))
+    sha256: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    locked_until: Mapped[datetime | None] = mapped_column(Timestamp)
+    created_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+    expires_at: Mapped[datetime] = mapped_column(Timestamp, index=True)
+
+
+class Attachment(Base):
+    """One medium of a post. `source_key` is the original as it was uploaded, never served as it is."""
+
+    __tablename__ = "attachments"
+    __table_args__ = (
+        CheckConstraint("kind in ('image', 'gif', 'audio', 'video')", name="kind"),
+        CheckConstraint("status in ('processing', 'ready', 'failed')", name="status"),
+        Index("ix_attachments_post", "post_id", "position"),
+        Index("ix_attachments_sha256", "sha256"),
+    )
+
+    id: Mapped[int] = bigint_id()
+    public_id: Mapped[str] = mapped_column(String(32), unique=True)
+    post_id: Mapped[int] = mapped_column(ForeignKey("posts.id", ondelete="CASCADE"))
+    position: Mapped[int] = mapped_column(server_default="0")
+    kind: Mapped[str] = mapped_column(String(8))
+    status: Mapped[str] = mapped_column(String(16), server_default="processing")
+    failure: Mapped[str | None] = mapped_column(Text)
+    source_key: Mapped[str] = mapped_column(String(200))
+    source_mime: Mapped[str] = mapped_column(String(64))
+    byte_size: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[bytes] = mapped_column(LargeBinary(32))
+    alt: Mapped[str] = mapped_column(String(2000), server_default="")
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    duration: Mapped[float | None]
+    has_audio: Mapped[bool | None]
+    placeholder: Mapped[str | None] = mapped_column(String(64))
+    language: Mapped[str | None] = mapped_column(String(8))
+    created_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+
+
+class Rendition(Base):
+    """One thing made from an attachment and kept in storage.
+
+    `role`: `variant` (image sizes), `playback` (MP4, M4A), `poster`, and for the embedder only, never served,
+    `pcm` (mono 16 kHz little-endian int16) and `frames` (RGB uint8, n x 256 x 256 x 3).
+    """
+
+    __tablename__ = "renditions"
+    __table_args__ = (
+        UniqueConstraint("attachment_id", "name", name="uq_renditions_name"),
+        CheckConstraint("role in ('variant', 'playback', 'poster', 'pcm', 'frames')", name="role"),
+    )
+
+    id: Mapped[int] = bigint_id()
+    attachment_id: Mapped[int] = mapped_column(ForeignKey("attachments.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(64))
+    role: Mapped[str] = mapped_column(String(16))
+    key: Mapped[str] = mapped_column(String(200))
+    mime: Mapped[str] = mapped_column(String(64))
+    byte_size: Mapped[int] = mapped_column(BigInteger)
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    bitrate: Mapped[int | None]
+    details: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
+    created_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+
+
+class TranscriptSegment(Base):
+    """A stretch of speech. Times are seconds from the start of the attachment."""
+
+    __tablename__ = "transcript_segments"
+    __table_args__ = (
+        Index("ix_transcript_text_trgm", "text", postgresql_using="gin", postgresql_ops={"text": "gin_trgm_ops"}),
+    )
+
+    attachment_id: Mapped[int] = mapped_column(ForeignKey("attachments.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    start: Mapped[float]
+    end: Mapped[float]
+    text: Mapped[str] = mapped_column(Text)

@@ -1,0 +1,118 @@
+"""The `worker` and `embedder` processes: which jobs there are, and who runs them.
+
+`arq strvsocial.worker.WorkerSettings` runs the quick and the long lane; `arq strvsocial.worker.EmbedderSettings` runs the
+embedding lane, the only process that loads models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from arq import cron, func
+
+from strvsocial.db import Database
+from strvsocial.jobs import Doorbell, Handler, Lane, arq_queue, pack, redis_settings, sweep, unpack
+from strvsocial.logs import configure_logs
+from strvsocial.settings import Settings, get_settings
+from strvsocial.storage import Storage, open_storage
+
+WORKER_HANDLERS: Mapping[str, Handler] = {}
+EMBEDDER_HANDLERS: Mapping[str, Handler] = {}
+
+
+@dataclass
+class Context:
+    """What a job's handler may use."""
+
+    settings: Settings
+    database: Database
+    storage: Storage
+    models: Any = None
+    lanes: dict[str, Lane] = field(default_factory=dict)
+
+
+async def open_context(stack: AsyncExitStack, settings: Settings) -> Context:
+    """Opens what handlers use; `stack` closes it."""
+    doorbell = Doorbell(settings.redis_url)
+    stack.push_async_callback(doorbell.aclose)
+    database = Database(
+        settings.database_url,
+        pool_size=settings.database_pool_size,
+        behind_pooler=settings.database_direct_url is not None,
+        ring=doorbell.ring,
+    )
+    stack.push_async_callback(database.aclose)
+    storage = await stack.enter_async_context(open_storage(settings))
+    return Context(settings, database, storage)
+
+
+def start_lanes(context: Context, widths: Mapping[str, int], handlers: Mapping[str, Handler]) -> None:
+    """Starts a lane for each queue in `widths`."""
+    for queue, width in widths.items():
+        context.lanes[queue] = Lane(queue, width, context, context.database, handlers)
+        context.lanes[queue].start()
+
+
+async def ring(ctx: dict[str, Any], queue: str) -> None:
+    """The doorbell: wakes the lane of `queue`."""
+    ctx["context"].lanes[queue].ring()
+
+
+async def sweep_jobs(ctx: dict[str, Any]) -> None:
+    """Finds what bells, workers or Redis lost."""
+    context: Context = ctx["context"]
+    for queue in await sweep(context.database, context, ctx["handlers"], set(context.lanes)):
+        context.lanes[queue].ring()
+
+
+async def _shutdown(ctx: dict[str, Any]) -> None:
+    for lane in ctx["context"].lanes.values():
+        await lane.aclose()
+    await ctx["stack"].aclose()
+
+
+async def _start_worker(ctx: dict[str, Any]) -> None:
+    settings = get_settings()
+    configure_logs(settings)
+    ctx["stack"] = AsyncExitStack()
+    ctx["handlers"] = WORKER_HANDLERS
+    ctx["context"] = await open_context(ctx["stack"], settings)
+    start_lanes(ctx["context"], {"quick": settings.quick_jobs, "long": settings.long_jobs}, WORKER_HANDLERS)
+
+
+async def _start_embedder(ctx: dict[str, Any]) -> None:
+    settings = get_settings()
+    configure_logs(settings)
+    ctx["stack"] = AsyncExitStack()
+    ctx["handlers"] = EMBEDDER_HANDLERS
+    ctx["context"] = await open_context(ctx["stack"], settings)
+    start_lanes(ctx["context"], {"embed": 1}, EMBEDDER_HANDLERS)
+
+
+class _Process:
+    functions: ClassVar = [func(ring, keep_result=0, max_tries=1)]
+    cron_jobs: ClassVar = [cron(sweep_jobs, second=set(range(0, 60, 5)), keep_result=0)]
+    redis_settings = redis_settings(get_settings().redis_url)
+    on_shutdown = _shutdown
+    job_serializer = pack
+    job_deserializer = unpack
+    poll_delay = 0.1
+    health_check_interval = 15
+    keep_result = 0
+
+
+class WorkerSettings(_Process):
+    """Media, avatars, sweeps."""
+
+    queue_name = arq_queue("quick")
+    on_startup = _start_worker
+
+
+class EmbedderSettings(_Process):
+    """Embeddings."""
+
+    queue_name = arq_queue("embed")
+    on_startup = _start_embedder

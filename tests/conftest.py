@@ -1,0 +1,78 @@
+"""What every suite stands on: a real PostgreSQL and a real Redis-compatible server, a fresh database for the session."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from sqlalchemy import text
+
+from strvsocial.db import Database
+from strvsocial.settings import ROOT, Settings
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """URLs of a PostgreSQL server (its `postgres` database) and of a Redis-compatible server."""
+    if "STRV_TEST_DATABASE_URL" in os.environ:
+        yield os.environ["STRV_TEST_DATABASE_URL"], os.environ["STRV_TEST_REDIS_URL"]
+        return
+    from strvsocial.local.services import running_services
+
+    with running_services(tmp_path_factory.mktemp("services")) as services:
+        yield services.database_url, services.redis_url
+
+
+@pytest.fixture(scope="session")
+def settings(servers: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings of a site of its own: a fresh, migrated database and an empty data directory."""
+    server, redis = servers
+    name = f"test_{secrets.token_hex(6)}"
+    asyncio.run(_run_on(server, f"create database {name}"))
+    url = server.rsplit("/", 1)[0] + "/" + name
+    data = tmp_path_factory.mktemp("data")
+    environment = {"DATABASE_URL": url, "REDIS_URL": redis, "STRV_DATA_DIR": str(data), "STRV_RATE_LIMITS": "off"}
+    with pytest.MonkeyPatch.context() as patch:
+        for key, value in environment.items():
+            patch.setenv(key, value)
+        subprocess.run(
+            [sys.executable, "-m", "alembic", "upgrade", "head"],
+            cwd=ROOT,
+            check=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+            capture_output=True,
+        )
+        yield Settings()
+    asyncio.run(_run_on(server, f"drop database {name} with (force)"))
+
+
+async def _run_on(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def database(settings: Settings) -> AsyncIterator[Database]:
+    """The session's database. Jobs are not rung for: tests that need a worker start one."""
+    database = Database(settings.database_url)
+    yield database
+    await database.aclose()
+
+
+@pytest_asyncio.fixture
+async def clean(database: Database) -> None:
+    """Empties every table, for tests that count."""
+    async with database.transaction() as db:
+        names = (await db.scalars(text("select tablename from pg_tables where schemaname = 'public'"))).all()
+        kept = [name for name in names if name != "alembic_version"]
+        await db.execute(text(f"truncate {', '.join(kept)} restart identity cascade"))

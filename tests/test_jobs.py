@@ -1,0 +1,108 @@
+"""Work is claimed once, survives its worker, and is given up after its tries."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from sqlalchemy import select, text
+
+from strvsocial.db import Database
+from strvsocial.jobs import Claimed, GiveUp, Handler, Job, Lane, enqueue, sweep
+
+
+async def _states(database: Database) -> list[tuple[str, str, int]]:
+    async with database.read() as connection:
+        rows = await connection.execute(select(Job.kind, Job.state, Job.attempts).order_by(Job.id))
+        return [(row.kind, row.state, row.attempts) for row in rows]
+
+
+async def _run_until_quiet(lane: Lane, database: Database) -> None:
+    lane.start()
+    async with asyncio.timeout(20):
+        while True:
+            async with database.read() as connection:
+                busy = await connection.scalar(text("select count(*) from jobs where state in ('queued', 'running')"))
+            if not busy:
+                break
+            lane.ring()
+            await asyncio.sleep(0.02)
+    await lane.aclose()
+
+
+async def test_urgent_work_goes_first_and_equal_wishes_are_one(database: Database, clean: None) -> None:
+    ran: list[int] = []
+
+    async def run(_: Any, jobs: list[Claimed]) -> None:
+        ran.extend(job.payload["n"] for job in jobs)
+
+    async with database.transaction() as db:
+        await enqueue(db, "a.b", {"n": 1}, queue="quick", priority=10)
+        await enqueue(db, "a.b", {"n": 2}, queue="quick", dedupe_key="two")
+        await enqueue(db, "a.b", {"n": 2}, queue="quick", dedupe_key="two")
+    await _run_until_quiet(Lane("quick", 1, None, database, {"a.b": Handler("quick", run)}), database)
+    assert ran == [2, 1]
+
+
+async def test_a_batch_is_claimed_at_once_and_a_bad_one_does_not_spoil_it(database: Database, clean: None) -> None:
+    batches: list[list[int]] = []
+
+    async def run(_: Any, jobs: list[Claimed]) -> None:
+        batches.append([job.payload["n"] for job in jobs])
+        if any(job.payload["n"] == 1 for job in jobs):
+            raise GiveUp("one is bad")
+
+    gave_up: list[str] = []
+
+    async def on_gave_up(_: Any, job: Claimed, error: str) -> None:
+        gave_up.append(f"{job.payload['n']}: {error}")
+
+    async with database.transaction() as db:
+        for n in range(4):
+            await enqueue(db, "a.b", {"n": n}, queue="embed")
+    handler = Handler("embed", run, batch=8, gave_up=on_gave_up)
+    await _run_until_quiet(Lane("embed", 1, None, database, {"a.b": handler}), database)
+    assert batches == [[0, 1, 2, 3], [0], [1], [2], [3]]
+    assert gave_up == ["1: one is bad"]
+    assert [state for _, state, _ in await _states(database)] == ["done", "dead", "done", "done"]
+
+
+async def test_a_dead_workers_lease_is_taken_over_and_given_up_after_its_tries(database: Database, clean: None) -> None:
+    gave_up: list[str] = []
+
+    async def run(_: Any, jobs: list[Claimed]) -> None:
+        raise AssertionError("never runs here")
+
+    async def on_gave_up(_: Any, job: Claimed, error: str) -> None:
+        gave_up.append(error)
+
+    handlers = {"a.b": Handler("quick", run, tries=2, gave_up=on_gave_up)}
+    async with database.transaction() as db:
+        await enqueue(db, "a.b", {}, queue="quick")
+    for attempt, state in ((1, "queued"), (2, "dead")):
+        async with database.transaction() as db:
+            await db.execute(
+                text("update jobs set state = 'running', attempts = :n, lease_until = now() - interval '1 s'"),
+                {"n": attempt},
+            )
+        due = await sweep(database, None, handlers, {"quick"})
+        assert due == ({"quick"} if state == "queued" else set())
+        assert await _states(database) == [("a.b", state, attempt)]
+    assert gave_up == ["the worker died during this job"]
+
+
+async def test_work_that_fails_is_tried_again_later(database: Database, clean: None) -> None:
+    async def run(_: Any, jobs: list[Claimed]) -> None:
+        raise RuntimeError("not now")
+
+    lane = Lane("quick", 1, None, database, {"a.b": Handler("quick", run)})
+    async with database.transaction() as db:
+        await enqueue(db, "a.b", {}, queue="quick")
+    lane.start()
+    async with asyncio.timeout(10):
+        while await _states(database) != [("a.b", "queued", 1)]:
+            await asyncio.sleep(0.02)
+    await lane.aclose()
+    async with database.read() as connection:
+        row = (await connection.execute(select(Job.last_error, Job.run_after > text("now()")))).one()
+    assert tuple(row) == ("not now", True)
