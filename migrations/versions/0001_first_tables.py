@@ -220,7 +220,7 @@ def upgrade() -> None:
         "posts",
         ["created_at", "id"],
         unique=False,
-        postgresql_where="visibility = 'public' and status = 'ready'",
+        postgresql_where="status = 'ready'",
     )
     op.create_index(
         "ix_posts_text_trgm",
@@ -433,7 +433,7 @@ def downgrade() -> None:
     op.drop_index(
         "ix_posts_text_trgm", table_name="posts", postgresql_using="gin", postgresql_ops={"text": "gin_trgm_ops"}
     )
-    op.drop_index("ix_posts_latest", table_name="posts", postgresql_where="visibility = 'public' and status = 'ready'")
+    op.drop_index("ix_posts_latest", table_name="posts", postgresql_where="status = 'ready'")
     op.drop_index("ix_posts_kind_latest", table_name="posts")
     op.drop_index("ix_posts_author_latest", table_name="posts")
     op.drop_table("posts")

@@ -24,7 +24,7 @@ class Post(Base):
         CheckConstraint(f"status in {STATUSES}", name="status"),
         UniqueConstraint("author_id", "idempotency_key", name="uq_posts_idempotency"),
         Index("ix_posts_author_latest", "author_id", "created_at", "id"),
-        Index("ix_posts_latest", "created_at", "id", postgresql_where="visibility = 'public' and status = 'ready'"),
+        Index("ix_posts_latest", "created_at", "id", postgresql_where="status = 'ready'"),
         Index("ix_posts_kind_latest", "media_type", "created_at", "id"),
         Index("ix_posts_title_trgm", "title", postgresql_using="gin", postgresql_ops={"title": "gin_trgm_ops"}),
         Index("ix_posts_text_trgm", "text", postgresql_using="gin", postgresql_ops={"text": "gin_trgm_ops"}),

@@ -1,0 +1,140 @@
+"""Posts as everything shows them, in one round trip: author, tags, media with renditions, and counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import ARRAY, BigInteger, Row, Select, String, Text, any_, bindparam, cast, func, literal_column, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from strvsocial.content.models import Post, PostCounter
+from strvsocial.content.views import MediaView, PostCounts, PostRelation, PostView
+from strvsocial.content.visibility import VIEWER_ID, visible_to
+from strvsocial.users.models import User
+from strvsocial.users.views import AuthorView
+
+Reader = AsyncConnection | AsyncSession
+"""Cards are read on a reading connection, or in the transaction that has just written the post."""
+
+DEFAULT_AVATAR = "/static/avatar.svg"
+
+_TAGS = literal_column(
+    "array(select tags.name from post_tags join tags on tags.id = post_tags.tag_id"
+    " where post_tags.post_id = posts.id order by post_tags.position, tags.id)",
+    ARRAY(String),
+).label("tags")
+
+# An image shows as its largest WebP; a GIF, a film or a sound plays as its one playback rendition. Nothing made for the
+# embedder (pcm, frames) is ever listed.
+_MEDIA = """
+    (select json_agg(json_build_object(
+        'id', a.public_id, 'kind', a.kind, 'mime', coalesce(r.mime, a.source_mime),
+        'url', coalesce('/media/' || a.public_id || '/' || r.name, ''),
+        'status', a.status, 'failure', a.failure, 'width', a.width, 'height', a.height, 'duration', a.duration,
+        'alt', a.alt, 'placeholder', a.placeholder,
+        'poster_url', '/media/' || a.public_id || '/' || r.poster,
+        'variants', coalesce(r.variants, '[]'::json){transcript}
+      ) order by a.position, a.id)
+      from attachments as a left join lateral (
+        select (array_agg(name order by shown, width desc nulls last) filter (where shown < 9))[1] as name,
+          (array_agg(mime order by shown, width desc nulls last) filter (where shown < 9))[1] as mime,
+          min(name) filter (where role = 'poster') as poster,
+          json_agg(json_build_object('url', '/media/' || a.public_id || '/' || name, 'mime', mime, 'width', width,
+            'height', height, 'bitrate', bitrate) order by mime, width) filter (where role in ('variant', 'playback')
+          ) as variants
+        from (select *, case when a.kind <> 'image' then case role when 'playback' then 0 else 9 end
+                             when role <> 'variant' then 9 when mime = 'image/webp' then 0 else 1 end as shown
+              from renditions where attachment_id = a.id) as of_one
+      ) as r on true
+      where a.post_id = posts.id)
+"""
+
+_TRANSCRIPT = """,
+        'transcript', (select string_agg(s.text, ' ' order by s.position)
+                       from transcript_segments as s where s.attachment_id = a.id)"""
+
+
+def _cards(*, transcript: bool) -> Select[Any]:
+    media = _MEDIA.format(transcript=_TRANSCRIPT if transcript else "")
+    return (
+        select(
+            Post.id,
+            Post.public_id,
+            Post.title,
+            Post.text,
+            Post.text_html,
+            Post.visibility,
+            Post.media_type,
+            Post.status,
+            Post.pending,
+            Post.failure,
+            Post.created_at,
+            Post.updated_at,
+            Post.author_id,
+            User.public_id.label("author_public_id"),
+            User.username,
+            User.display_name,
+            User.avatar_key,
+            func.coalesce(PostCounter.views, 0).label("views"),
+            _TAGS,
+            cast(literal_column(media), Text).label("media"),
+        )
+        .join(User, User.id == Post.author_id)
+        .outerjoin(PostCounter, PostCounter.post_id == Post.id)
+        .where(visible_to(VIEWER_ID))
+    )
+
+
+_MANY = _cards(transcript=False).where(Post.id == any_(bindparam("ids", type_=ARRAY(BigInteger))))
+_ONE = _cards(transcript=True).where(Post.public_id == bindparam("public_id", type_=String))
+_decode_media = msgspec.json.Decoder(list[MediaView]).decode
+
+
+async def load_cards(reader: Reader, viewer_id: int | None, post_ids: Sequence[int]) -> list[PostView]:
+    """The posts in the order of `post_ids`, without those that the viewer may not see. One statement."""
+    return [view for _, view in await load_numbered(reader, viewer_id, post_ids)]
+
+
+async def load_numbered(reader: Reader, viewer_id: int | None, post_ids: Sequence[int]) -> list[tuple[int, PostView]]:
+    """`load_cards` with the internal id beside each post, for lists that keep a score or a reason by id."""
+    if not post_ids:
+        return []
+    rows = await reader.execute(_MANY, {"viewer_id": viewer_id, "ids": list(post_ids)})
+    views = {row.id: _view(row, viewer_id) for row in rows}
+    return [(post_id, views[post_id]) for post_id in post_ids if post_id in views]
+
+
+async def find_card(reader: Reader, viewer_id: int | None, public_id: str) -> PostView | None:
+    """One post with its transcripts, by its public id."""
+    row = (await reader.execute(_ONE, {"viewer_id": viewer_id, "public_id": public_id})).one_or_none()
+    return None if row is None else _view(row, viewer_id)
+
+
+def _view(row: Row[Any], viewer_id: int | None) -> PostView:
+    return PostView(
+        id=row.public_id,
+        url=f"/p/{row.public_id}",
+        author=AuthorView(
+            id=row.author_public_id,
+            username=row.username,
+            display_name=row.display_name,
+            avatar_url=f"/media/{row.avatar_key}" if row.avatar_key else DEFAULT_AVATAR,
+            url=f"/u/{row.username}",
+        ),
+        title=row.title,
+        text=row.text,
+        text_html=row.text_html,
+        tags=row.tags,
+        visibility=row.visibility,
+        media_type=row.media_type,
+        status=row.status,
+        pending=row.pending,
+        failure=row.failure,
+        media=_decode_media(row.media) if row.media else [],
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        counts=PostCounts(views=row.views),
+        viewer=PostRelation(is_author=row.author_id == viewer_id),
+    )
