@@ -13,9 +13,12 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from sqlalchemy import text
+from tests.s3 import s3_server
 
 from strvsocial.db import Database
 from strvsocial.settings import ROOT, Settings
+
+__all__ = ["s3_server"]
 
 
 @pytest.fixture(scope="session")
