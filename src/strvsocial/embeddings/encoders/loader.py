@@ -1,0 +1,144 @@
+"""The models of one process: each loaded once, on first use, and run on one thread of its own beside the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import gc
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import structlog
+
+from strvsocial.embeddings.findings import Frames, Look, Pcm, Speech, Vectors
+
+log = structlog.get_logger()
+T = TypeVar("T")
+MOST_THREADS = 8
+
+
+class LookWeights(NamedTuple):
+    """Weights of an image backbone and how it wants its pixels."""
+
+    path: Path
+    architecture: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class Weights(NamedTuple):
+    """Where the weights of a profile lie, checked: folders for text and speech."""
+
+    text: Path
+    look: LookWeights
+    speech: Path
+
+
+def threads_for_models(wanted: int) -> int:
+    """How many threads a model may use: `wanted`, or when 0 all cores but one, at most 8.
+
+    One core stays for PostgreSQL and the web tier: a model that shares every core with them runs slower, not faster.
+    """
+    return wanted or max(1, min(MOST_THREADS, len(os.sched_getaffinity(0)) - 1))
+
+
+class Models:
+    """The encoders over `weights`. Calls queue up for the one model thread; close it with `aclose()`."""
+
+    def __init__(self, weights: Weights, *, threads: int = 0) -> None:
+        self.weights = weights
+        self.threads = threads_for_models(threads)
+        self.loaded: set[str] = set()
+        self._encoders: dict[str, Any] = {}
+        self._loading = threading.Lock()
+        self._stop = threading.Event()
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="models")
+
+    async def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """len(texts) x dim; a text without a token gives a row of zeros."""
+        return await self._run(lambda: self._get("text").encode(texts))
+
+    async def analyse_looks(self, media: Sequence[Frames]) -> list[Look]:
+        return await self._run(lambda: self._get("look").analyse(media))
+
+    async def listen(self, pcm: Pcm, *, language: str | None = None, last: bool = True) -> Speech:
+        return await self._run(
+            lambda: self._get("speech").listen(pcm, language=language, last=last, should_stop=self._stop.is_set)
+        )
+
+    async def describe_sound(self, pcm: Pcm) -> Vectors | None:
+        from strvsocial.embeddings.encoders import sound
+
+        return await self._run(partial(sound.describe, pcm))
+
+    async def warm_up(self) -> None:
+        """Loads every encoder, so that the first post does not wait for it."""
+        for name in ("text", "look", "speech"):
+            await self._run(partial(self._get, name))
+        log.info("models.loaded", threads=self.threads, device=_device())
+
+    async def aclose(self) -> None:
+        """Stops listening at the next sentence and lets go of the models."""
+        self._stop.set()
+        self._worker.shutdown(wait=False, cancel_futures=True)
+        await asyncio.to_thread(self._worker.shutdown, True)
+        self._encoders.clear()
+        gc.collect()
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, work)
+
+    def _get(self, name: str) -> Any:
+        with self._loading:
+            if name not in self._encoders:
+                self._encoders[name] = _LOADERS[name](self.weights, self.threads)
+                self.loaded.add(name)
+                _give_memory_back()
+            return self._encoders[name]
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _load_text(weights: Weights, threads: int) -> Any:
+    import torch
+
+    from strvsocial.embeddings.encoders.text import TextEncoder
+
+    torch.set_num_threads(threads)
+    return TextEncoder(weights.text, _device())
+
+
+def _load_look(weights: Weights, threads: int) -> Any:
+    import torch
+
+    from strvsocial.embeddings.encoders.look import LookEncoder
+
+    torch.set_num_threads(threads)
+    return LookEncoder(weights.look.path, weights.look.architecture, weights.look.mean, weights.look.std, _device())
+
+
+def _load_speech(weights: Weights, threads: int) -> Any:
+    from strvsocial.embeddings.encoders.speech import Transcriber
+
+    return Transcriber(weights.speech, _device(), threads)
+
+
+_LOADERS: dict[str, Callable[[Weights, int], Any]] = {"text": _load_text, "look": _load_look, "speech": _load_speech}
+
+
+def _give_memory_back() -> None:
+    """Loading leaves a lot of freed memory with the allocator; glibc returns it when asked."""
+    gc.collect()
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError):
+        return

@@ -1,0 +1,68 @@
+"""Speech to text: voice-activity filter first, then Whisper on what is speech."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from faster_whisper import WhisperModel
+from faster_whisper.vad import SpeechTimestampsMap, VadOptions, collect_chunks, get_speech_timestamps
+
+from strvsocial.embeddings.findings import SAMPLE_RATE, Pcm, Segment, Speech
+
+_VOICE = VadOptions(min_speech_duration_ms=250, max_speech_duration_s=30)
+_EDGE = 2 * SAMPLE_RATE
+"""Speech that ends closer than this to a cut may go on behind it."""
+
+
+class Stopped(Exception):
+    """The process ends; the rest was not heard."""
+
+
+class Transcriber:
+    """faster-whisper from a folder with `model.bin`, `config.json`, `tokenizer.json` and `vocabulary.txt`."""
+
+    def __init__(self, folder: Path, device: str = "cpu", threads: int = 1) -> None:
+        self._whisper: Any = WhisperModel(
+            str(folder),
+            device=device,
+            compute_type="int8" if device == "cpu" else "float16",
+            cpu_threads=threads,
+            local_files_only=True,
+        )
+
+    def listen(
+        self,
+        pcm: Pcm,
+        *,
+        language: str | None = None,
+        last: bool = True,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Speech:
+        """What is said in `pcm`. Without voices Whisper does not run at all, and there are no segments.
+
+        `language` is given when it is known from an earlier piece. When more audio follows (`last` is false), the last
+        stretch of speech is left to the next piece if it may go on there.
+        """
+        samples = pcm.astype(np.float32) / 32768.0
+        stretches = get_speech_timestamps(samples, _VOICE)
+        heard = len(pcm)
+        if not last and len(stretches) > 1 and stretches[-1]["end"] > len(pcm) - _EDGE:
+            heard = int(stretches.pop()["start"])
+        if not stretches:
+            return Speech(None, [], heard)
+        voices = np.concatenate(collect_chunks(samples, stretches)[0])
+        found, info = self._whisper.transcribe(
+            voices, language=language, beam_size=5, condition_on_previous_text=False, vad_filter=False
+        )
+        times = SpeechTimestampsMap(stretches, SAMPLE_RATE)
+        segments = []
+        for segment in found:
+            if should_stop():
+                raise Stopped
+            if words := segment.text.strip():
+                start, end = times.get_original_time(segment.start), times.get_original_time(segment.end, is_end=True)
+                segments.append(Segment(float(start), float(max(start, end)), words))
+        return Speech(info.language if segments else None, segments, heard)
