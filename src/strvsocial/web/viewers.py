@@ -6,10 +6,7 @@ from msgspec import Struct
 
 
 class Viewer(Struct, frozen=True):
-    """Who is looking: the signed-in person of this request. Nobody signed in is `None`.
-
-    Either `session_id` (a browser) or `token_id` (a bearer token) says what the request was signed in with.
-    """
+    """Who is looking: the signed-in person of this request. Nobody signed in is `None`."""
 
     id: int
     public_id: str
@@ -19,7 +16,6 @@ class Viewer(Struct, frozen=True):
     role: str
     theme: str
     session_id: int | None = None
-    token_id: int | None = None
 
     @property
     def is_admin(self) -> bool:

@@ -1,0 +1,3 @@
+from tests.vectors import open_index, store, vectors
+
+__all__ = ["open_index", "store", "vectors"]
