@@ -9,6 +9,7 @@ from litestar import Litestar
 from litestar.types import ControllerRouterHandler
 
 from strvsocial.db import Database
+from strvsocial.embeddings.index import VectorIndex
 from strvsocial.jobs import Doorbell
 from strvsocial.live import Listener
 from strvsocial.logs import configure_logs
@@ -36,7 +37,12 @@ async def open_services(app: Litestar) -> AsyncIterator[None]:
         )
         stack.push_async_callback(app.state.database.aclose)
         app.state.storage = await stack.enter_async_context(open_storage(settings))
-        app.state.listener = Listener(settings.direct_url)
+        app.state.index = VectorIndex(
+            settings.database_url, settings.redis_url, behind_pooler=settings.database_direct_url is not None
+        )
+        app.state.index.start()
+        stack.push_async_callback(app.state.index.aclose)
+        app.state.listener = Listener(settings.direct_url, on_vectors=app.state.index.wake)
         app.state.listener.start()
         stack.push_async_callback(app.state.listener.aclose)
         yield

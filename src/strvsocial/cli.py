@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import typer
+from pydantic import ValidationError
+
+from strvsocial.embeddings import index_commands
+from strvsocial.logs import configure_logs
+from strvsocial.settings import get_settings
 
 app = typer.Typer(no_args_is_help=True, help="STRV.social, for the people who run it.", pretty_exceptions_enable=False)
+
+app.add_typer(index_commands.app, name="index")
 
 
 @app.callback()
 def root() -> None:
     """STRV.social, for the people who run it."""
+    # Records go to stderr, so that what a command prints stays clean; commands that check settings report bad ones.
+    with suppress(ValidationError):
+        configure_logs(get_settings())
 
 
 def main() -> None:
