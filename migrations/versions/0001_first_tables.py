@@ -288,6 +288,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(length=8), nullable=False),
         sa.Column("status", sa.String(length=16), server_default="processing", nullable=False),
         sa.Column("failure", sa.Text(), nullable=True),
+        sa.Column("progress", sa.SmallInteger(), server_default="0", nullable=False),
         sa.Column("source_key", sa.String(length=200), nullable=False),
         sa.Column("source_mime", sa.String(length=64), nullable=False),
         sa.Column("byte_size", sa.BigInteger(), nullable=False),

@@ -5,7 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, func
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    SmallInteger,
+    String,
+    Text,
+    UniqueConstraint,
+    func,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -37,7 +48,10 @@ class Upload(Base):
 
 
 class Attachment(Base):
-    """One medium of a post. `source_key` is the original as it was uploaded, never served as it is."""
+    """One medium of a post. `source_key` is the original as it was uploaded, never served as it is.
+
+    `progress` is how much of the processing is done, in percent; it moves while a film is transcoded.
+    """
 
     __tablename__ = "attachments"
     __table_args__ = (
@@ -54,6 +68,7 @@ class Attachment(Base):
     kind: Mapped[str] = mapped_column(String(8))
     status: Mapped[str] = mapped_column(String(16), server_default="processing")
     failure: Mapped[str | None] = mapped_column(Text)
+    progress: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     source_key: Mapped[str] = mapped_column(String(200))
     source_mime: Mapped[str] = mapped_column(String(64))
     byte_size: Mapped[int] = mapped_column(BigInteger)

@@ -1,0 +1,329 @@
+"""The only place that starts decoders. Media bytes are hostile; this is the wall around whatever reads them.
+
+A decoder runs in a child process with a private folder that holds one file, an empty environment, no standard input,
+limits on processor time, memory, file size and open files, and a time limit after which its whole process group is
+killed; it dies with the worker. Where the kernel allows it the child has no network and sees no file but programs,
+libraries and its folder: by bubblewrap when that is installed, else by namespaces and Landlock (`children/launch.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+CHILDREN = Path(__file__).parent / "children"
+STDOUT_BYTES, STDERR_BYTES = 1_000_000, 8_000
+STALE_SECONDS = 60
+OLDEST_SYSTEM_FFMPEG = 6
+SYSTEM_PATHS = (
+    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix/store", "/etc/ld.so.cache", "/etc/alternatives",
+)  # fmt: skip
+DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+FAULTS = {
+    signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGSYS, signal.SIGXCPU, signal.SIGXFSZ,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one child may use: seconds of wall and of processor time, bytes of address space and of one file."""
+
+    wall: float = 60
+    cpu: int = 60
+    memory: int = 4 << 30
+    file_size: int = 1 << 30
+    files: int = 128
+
+
+class DecoderFailed(Exception):
+    """A decoder did not bring what was asked for. `log` is the end of what it wrote to standard error."""
+
+    def __init__(self, message: str, log: str = "") -> None:
+        self.log = log
+        super().__init__(message)
+
+
+class Refused(DecoderFailed):
+    """The decoder itself says that it cannot read this. `reason` is `damaged`, `too_large` or `unsupported`."""
+
+    def __init__(self, reason: str, log: str = "", details: dict[str, Any] | None = None) -> None:
+        self.reason = reason
+        self.details = details or {}
+        super().__init__(f"the decoder refused the file: {reason}", log)
+
+
+class Crashed(DecoderFailed):
+    """The decoder fell over. `by_file` is true when the file must be blamed, false when the machine may be."""
+
+    def __init__(self, status: int, log: str = "") -> None:
+        self.by_file = -status in FAULTS
+        how = signal.Signals(-status).name if status < 0 else f"status {status}"
+        super().__init__(f"the decoder crashed ({how})", log)
+
+
+class TimedOut(DecoderFailed):
+    """The decoder was killed at its time limit."""
+
+
+@asynccontextmanager
+async def private_folder(parent: Path) -> AsyncIterator[Path]:
+    """A folder (mode 0700) for one file and what is made from it, removed at the end of the block.
+
+    Folders that a killed worker left in `parent` are removed too: a live one is locked by its owner.
+    """
+    folder, lock = await asyncio.to_thread(_make_folder, parent)
+    try:
+        yield folder
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder, True)
+        os.close(lock)
+
+
+def _make_folder(parent: Path) -> tuple[Path, int]:
+    parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _remove_stale(parent)
+    folder = Path(tempfile.mkdtemp(prefix="media-", dir=parent))
+    lock = os.open(folder, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return folder, lock
+
+
+def _remove_stale(parent: Path) -> None:
+    for folder in parent.glob("media-*"):
+        with suppress(OSError):
+            if time.time() - folder.stat().st_mtime < STALE_SECONDS:
+                continue  # Its owner may not have locked it yet.
+            lock = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(lock)
+
+
+async def run_child(name: str, request: dict[str, Any], folder: Path, limits: Limits) -> dict[str, Any]:
+    """Runs `children/<name>.py` with `request` and returns its answer. Raises Refused, Crashed or TimedOut.
+
+    A child that cannot read the file answers `{"refused": reason}`.
+    """
+    command = [sys.executable, "-I", str(CHILDREN / f"{name}.py"), msgspec.json.encode(request).decode()]
+    output, log = await _run(command, folder, limits)
+    answer: dict[str, Any] = msgspec.json.decode(output.strip().rpartition(b"\n")[2] or b"{}")
+    if "refused" in answer:
+        raise Refused(answer["refused"], log, answer)
+    return answer
+
+
+async def run_ffmpeg(
+    arguments: Sequence[str], folder: Path, limits: Limits, on_seconds: Callable[[float], None] | None = None
+) -> None:
+    """Runs ffmpeg with arguments from `strvsocial.media.ffmpeg`. `on_seconds` hears how far it has come.
+
+    Raises Refused when ffmpeg says no, Crashed or TimedOut.
+    """
+
+    def on_line(line: bytes) -> None:
+        name, _, value = line.partition(b"=")
+        if on_seconds and name == b"out_time_us" and value.strip().isdigit():
+            on_seconds(int(value) / 1e6)
+
+    command = [await asyncio.to_thread(find_ffmpeg), "-nostdin", "-hide_banner", "-v", "error", "-y"]
+    if on_seconds:
+        command += ["-progress", "pipe:1", "-stats_period", "1"]
+    try:
+        await _run([*command, *arguments], folder, limits, on_line if on_seconds else None)
+    except Crashed as crash:
+        if str(crash).startswith("the decoder crashed (status"):
+            raise Refused("damaged", crash.log) from None
+        raise
+
+
+@lru_cache(maxsize=1)
+def find_ffmpeg() -> str:
+    """The system's ffmpeg if it is recent, else the one that the wheel brings: older ones have known holes."""
+    system = shutil.which("ffmpeg")
+    if system and _major_version(system) >= OLDEST_SYSTEM_FFMPEG:
+        return system
+    from imageio_ffmpeg import get_ffmpeg_exe
+
+    return str(get_ffmpeg_exe())
+
+
+def _major_version(path: str) -> int:
+    try:
+        told = subprocess.run([path, "-version"], capture_output=True, timeout=10, check=True, text=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    found = re.match(r"ffmpeg version n?(\d+)\.", told)
+    return int(found[1]) if found else 0
+
+
+async def _run(
+    command: Sequence[str], folder: Path, limits: Limits, on_line: Callable[[bytes], None] | None = None
+) -> tuple[bytes, str]:
+    """Runs one program in the sandbox. Returns its standard output and the end of its standard error."""
+    process = await asyncio.create_subprocess_exec(
+        *await _wrap(command, folder, limits),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=folder,
+        env=_environment(folder),
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(limits.wall):
+            output, log, status = await asyncio.gather(
+                _read_output(process, on_line), _read_end(process), process.wait()
+            )
+    except TimeoutError:
+        raise TimedOut(f"the decoder was stopped after {limits.wall:.0f} seconds") from None
+    finally:
+        await asyncio.shield(_end(process))
+    if status - 128 in FAULTS | {signal.SIGKILL}:
+        status = 128 - status  # The walls report a signal as a shell would.
+    if status != 0:
+        raise Crashed(status, log)
+    return output, log
+
+
+async def _end(process: Process) -> None:
+    """Kills whatever is left and reads its pipes to the end: without that asyncio waits forever."""
+    _kill(process)
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            while await stream.read(65_536):
+                pass
+    await process.wait()
+
+
+def _kill(process: Process) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+async def _read_output(process: Process, on_line: Callable[[bytes], None] | None) -> bytes:
+    """Everything, or nothing when somebody listens line by line. A decoder that writes too much is killed."""
+    output = rest = b""
+    while process.stdout and (piece := await process.stdout.read(65_536)):
+        if on_line is None:
+            output += piece
+        else:
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                on_line(line)
+        if len(output) + len(rest) > STDOUT_BYTES:
+            _kill(process)
+            output = rest = b""
+    return output
+
+
+async def _read_end(process: Process) -> str:
+    end = b""
+    while process.stderr and (piece := await process.stderr.read(65_536)):
+        end = (end + piece)[-STDERR_BYTES:]
+    return end.decode(errors="replace")
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """As good as empty: nothing of ours, and no secret, is in it."""
+    environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": str(folder), "TMPDIR": str(folder)}
+    if "LD_LIBRARY_PATH" in os.environ:
+        environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
+    return environment
+
+
+def _readable() -> list[str]:
+    """Programs and libraries: all that a child may see beside its folder."""
+    libraries = os.environ.get("LD_LIBRARY_PATH", "").split(":")
+    packages = [
+        str(Path(spec.origin).parents[1])
+        for name in ("av", "pyvips")
+        if (spec := importlib.util.find_spec(name)) and spec.origin
+    ]
+    ffmpeg = str(Path(find_ffmpeg()).parent)
+    paths = [*SYSTEM_PATHS, sys.prefix, sys.base_prefix, *packages, *libraries, ffmpeg, str(CHILDREN)]
+    return [path for path in dict.fromkeys(paths) if path and os.path.exists(path)]
+
+
+async def _wrap(command: Sequence[str], folder: Path, limits: Limits) -> list[str]:
+    """The command with its walls around it."""
+    readable = await asyncio.to_thread(_readable)
+    bubblewrap = await _find_bubblewrap()
+    spec = {
+        "limits": {
+            "cpu": limits.cpu,
+            "memory": limits.memory,
+            "file_size": limits.file_size,
+            "files": limits.files,
+        },
+        "parent": 0 if bubblewrap else os.getpid(),
+        "unshare": not bubblewrap,
+        "readable": [*readable, "/dev/shm", "/proc"] if bubblewrap else readable,  # noqa: S108
+        "writable": [str(folder), *DEVICES],
+    }
+    launch = [sys.executable, "-I", "-S", str(CHILDREN / "launch.py"), msgspec.json.encode(spec).decode(), *command]
+    if not bubblewrap:
+        return launch
+    walls = [bubblewrap, "--unshare-all", "--die-with-parent", "--cap-drop", "ALL", "--proc", "/proc", "--dev", "/dev"]
+    for path in readable:
+        walls += ["--ro-bind", path, path]
+    walls += ["--bind", str(folder), str(folder), "--remount-ro", "/", "--chdir", str(folder), "--"]
+    return walls + launch
+
+
+_bubblewrap: str | None = None
+
+
+async def _find_bubblewrap() -> str | None:
+    """bubblewrap, if it is installed and this kernel lets it work; tried once for each process."""
+    global _bubblewrap
+    if _bubblewrap is None:
+        _bubblewrap = ""
+        if path := shutil.which("bwrap"):
+            process = await asyncio.create_subprocess_exec(
+                path, "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true",
+                stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+            )  # fmt: skip
+            _bubblewrap = path if await process.wait() == 0 else ""
+    return _bubblewrap or None
+
+
+async def capabilities() -> dict[str, bool | str]:
+    """What holds on this machine, by trying it: `wall`, `no_network`, `no_other_files`, `no_other_processes`, `ffmpeg`."""
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="strv-doctor-") as outside:
+        secret = Path(outside) / "secret"
+        secret.write_text("secret")
+        try:
+            async with private_folder(Path(outside) / "inside") as folder:
+                request = {"file": str(secret), "port": port, "pid": os.getpid()}
+                seen = await run_child("look_around", request, folder, Limits(wall=20))
+        finally:
+            server.close()
+    return {
+        "wall": "bubblewrap" if await _find_bubblewrap() else "namespaces and Landlock",
+        "no_network": not seen["connects"],
+        "no_other_files": not seen["reads_files"] and not seen["writes_files"],
+        "no_other_processes": not seen["sees_processes"],
+        "ffmpeg": await asyncio.to_thread(find_ffmpeg),
+    }
