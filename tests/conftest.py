@@ -10,9 +10,11 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
+import httpx
 import pytest
 import pytest_asyncio
 from sqlalchemy import text
+from tests.front_door import Site, running_site
 from tests.s3 import s3_server
 
 from strvsocial.db import Database
@@ -79,3 +81,17 @@ async def clean(database: Database) -> None:
         names = (await db.scalars(text("select tablename from pg_tables where schemaname = 'public'"))).all()
         kept = [name for name in names if name != "alembic_version"]
         await db.execute(text(f"truncate {', '.join(kept)} restart identity cascade"))
+
+
+@pytest_asyncio.fixture(scope="session")
+async def site(settings: Settings) -> AsyncIterator[Site]:
+    """The running application and its people: see `front_door.py`."""
+    async with running_site(settings) as site:
+        yield site
+
+
+@pytest_asyncio.fixture
+async def client(site: Site) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of nobody."""
+    async with site.client() as client:
+        yield client

@@ -1,11 +1,17 @@
-"""The web process: `uvicorn --factory strvsocial.app:create_app`. Routes are the literal lists below."""
+"""The web process: `uvicorn --factory strvsocial.app:create_app`. Routes are the literal lists below.
+
+Handlers in API have paths below /api/v1 (`@get("/posts/{post_id:str}")`); the others name their whole path.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from litestar import Litestar
+from litestar import Litestar, Router
+from litestar.datastructures import CacheControlHeader
+from litestar.static_files import create_static_files_router
+from litestar.template import TemplateConfig
 from litestar.types import ControllerRouterHandler
 
 from strvsocial.db import Database
@@ -14,12 +20,22 @@ from strvsocial.jobs import Doorbell
 from strvsocial.live import Listener
 from strvsocial.logs import configure_logs
 from strvsocial.settings import Settings, get_settings
-from strvsocial.storage import open_storage
+from strvsocial.storage import Storage, open_storage
+from strvsocial.users.authentication import Authentication
+from strvsocial.web.dependencies import DEPENDENCIES
+from strvsocial.web.failures import Failures, render
+from strvsocial.web.headers import RequestIds, SecureHeaders
+from strvsocial.web.openapi import create_openapi_config
+from strvsocial.web.origins import Origins
+from strvsocial.web.rendering import STATIC, create_template_engine
 
 PAGES: list[ControllerRouterHandler] = []
 API: list[ControllerRouterHandler] = []
 MEDIA: list[ControllerRouterHandler] = []
 OPERATIONS: list[ControllerRouterHandler] = []
+
+MAX_BODY_BYTES = 1_000_000
+"""Of ordinary requests; routes that take files say their own `request_max_body_size`."""
 
 
 @asynccontextmanager
@@ -52,6 +68,32 @@ def create_app(settings: Settings | None = None) -> Litestar:
     """The ASGI application."""
     settings = settings or get_settings()
     configure_logs(settings)
-    app = Litestar(route_handlers=[*PAGES, *API, *MEDIA, *OPERATIONS], lifespan=[open_services])
+    app = Litestar(
+        route_handlers=[*PAGES, Router("/api/v1", route_handlers=API), *MEDIA, *OPERATIONS, *_static_files()],
+        lifespan=[open_services],
+        dependencies=DEPENDENCIES,
+        exception_handlers={Exception: render},
+        template_config=TemplateConfig(instance=create_template_engine()),
+        openapi_config=create_openapi_config(),
+        request_max_body_size=MAX_BODY_BYTES,
+        logging_config=None,
+        type_decoders=[(lambda kind: kind is Storage, lambda _, value: value)],
+    )
     app.state.settings = settings
+    wrap(app, settings)
     return app
+
+
+def wrap(app: Litestar, settings: Settings) -> None:
+    """Puts around the router what must hold for every answer; Litestar's own middlewares skip unknown addresses."""
+    inner = Authentication(app.asgi_handler, settings)
+    guarded = Failures(Origins(inner, site_url=settings.site_url))
+    https = settings.site_url.startswith("https://")
+    app.asgi_handler = RequestIds(SecureHeaders(guarded, https=https))
+
+
+def _static_files() -> list[Router]:
+    forever = CacheControlHeader(public=True, max_age=31_536_000, immutable=True)
+    an_hour = CacheControlHeader(public=True, max_age=3_600)
+    built = create_static_files_router("/static/dist", [STATIC / "dist"], cache_control=forever, name="static.dist")
+    return [built, create_static_files_router("/static", [STATIC], cache_control=an_hour, name="static")]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ARRAY, BigInteger, Row, Select, String, Text, any_, bindparam, cast, func, literal_column, select
+from sqlalchemy import ARRAY, BigInteger, Row, String, Text, any_, bindparam, cast, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from strvsocial.content.models import Post, PostCounter
@@ -56,7 +56,8 @@ _TRANSCRIPT = """,
                        from transcript_segments as s where s.attachment_id = a.id)"""
 
 
-def _cards(*, transcript: bool) -> Select[Any]:
+def cards(*conditions: Any, transcript: bool = False) -> Any:
+    """The statement for the posts that the viewer may see and that meet `conditions`. Build it once, at import."""
     media = _MEDIA.format(transcript=_TRANSCRIPT if transcript else "")
     return (
         select(
@@ -83,12 +84,12 @@ def _cards(*, transcript: bool) -> Select[Any]:
         )
         .join(User, User.id == Post.author_id)
         .outerjoin(PostCounter, PostCounter.post_id == Post.id)
-        .where(visible_to(VIEWER_ID))
+        .where(visible_to(VIEWER_ID), *conditions)
     )
 
 
-_MANY = _cards(transcript=False).where(Post.id == any_(bindparam("ids", type_=ARRAY(BigInteger))))
-_ONE = _cards(transcript=True).where(Post.public_id == bindparam("public_id", type_=String))
+_MANY = cards(Post.id == any_(bindparam("ids", type_=ARRAY(BigInteger))))
+_ONE = cards(Post.public_id == bindparam("public_id", type_=String), transcript=True)
 _decode_media = msgspec.json.Decoder(list[MediaView]).decode
 
 
@@ -101,15 +102,22 @@ async def load_numbered(reader: Reader, viewer_id: int | None, post_ids: Sequenc
     """`load_cards` with the internal id beside each post, for lists that keep a score or a reason by id."""
     if not post_ids:
         return []
-    rows = await reader.execute(_MANY, {"viewer_id": viewer_id, "ids": list(post_ids)})
-    views = {row.id: _view(row, viewer_id) for row in rows}
+    views = dict(await read_cards(reader, _MANY, viewer_id, ids=list(post_ids)))
     return [(post_id, views[post_id]) for post_id in post_ids if post_id in views]
 
 
 async def find_card(reader: Reader, viewer_id: int | None, public_id: str) -> PostView | None:
     """One post with its transcripts, by its public id."""
-    row = (await reader.execute(_ONE, {"viewer_id": viewer_id, "public_id": public_id})).one_or_none()
-    return None if row is None else _view(row, viewer_id)
+    found = await read_cards(reader, _ONE, viewer_id, public_id=public_id)
+    return found[0][1] if found else None
+
+
+async def read_cards(
+    reader: Reader, statement: Any, viewer_id: int | None, **parameters: Any
+) -> list[tuple[int, PostView]]:
+    """Runs a statement made by `cards()`: internal ids and posts in the statement's order."""
+    rows = await reader.execute(statement, {"viewer_id": viewer_id, **parameters})
+    return [(row.id, _view(row, viewer_id)) for row in rows]
 
 
 def _view(row: Row[Any], viewer_id: int | None) -> PostView:

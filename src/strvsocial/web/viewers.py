@@ -6,7 +6,10 @@ from msgspec import Struct
 
 
 class Viewer(Struct, frozen=True):
-    """Who is looking: the signed-in person of this request. Nobody signed in is `None`."""
+    """Who is looking: the signed-in person of this request. Nobody signed in is `None`.
+
+    Either `session_id` (a browser) or `token_id` (a bearer token) says what the request was signed in with.
+    """
 
     id: int
     public_id: str
@@ -16,6 +19,7 @@ class Viewer(Struct, frozen=True):
     role: str
     theme: str
     session_id: int | None = None
+    token_id: int | None = None
 
     @property
     def is_admin(self) -> bool:

@@ -1,0 +1,220 @@
+"""One renderer of everything that goes wrong: JSON for the API, a fragment for HTMX, a page for people."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+from string import Template as PlainTemplate
+from typing import Any
+from urllib.parse import quote
+
+import asyncpg
+import structlog
+from botocore.exceptions import BotoCoreError, ClientError
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from markupsafe import escape
+from msgspec import Struct
+from redis.exceptions import RedisError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from strvsocial.errors import (
+    BadInput,
+    Conflict,
+    NotFound,
+    NotSignedIn,
+    StrvError,
+    TooLarge,
+    TooManyRequests,
+    Unavailable,
+)
+from strvsocial.web.headers import request_id_of
+from strvsocial.web.rendering import is_fragment, template_context
+
+log = structlog.get_logger()
+
+# SQLSTATE classes: connection, resources, operator intervention, authorization, and two states that a retry heals.
+_DOWN = ("08", "53", "57", "28", "3D000", "40001", "40P01", "55P03")
+# Characters that PostgreSQL cannot store, and numbers that its columns cannot hold.
+_UNSTORABLE = ("22021", "22P05", "22003")
+_LAST_RESORT = PlainTemplate((Path(__file__).parent / "failure.html").read_text())
+
+
+class Failure(Struct, frozen=True):
+    """What a person or a client is told. Templates see it as `failure`."""
+
+    status: int
+    code: str
+    message: str
+    fields: dict[str, str] | None = None
+    retry_after: int | None = None
+    request_id: str = ""
+    headers: dict[str, str] = {}
+
+
+def describe(error: BaseException, request_id: str = "") -> Failure:
+    """The failure that an exception amounts to. Unknown ones are a 500 that tells nothing of the inside."""
+    if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        return describe(error.exceptions[0], request_id)
+    headers: dict[str, str] = {}
+    if isinstance(error, HTTPException):
+        headers = dict(error.headers or {})
+    known = _as_strv_error(error)
+    retry_after = known.retry_after
+    if retry_after is None and known.status in (429, 503):
+        retry_after = 5
+    if retry_after is not None:
+        headers["Retry-After"] = str(retry_after)
+    if known.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return Failure(known.status, known.code, known.message, known.fields, retry_after, request_id, headers)
+
+
+def _as_strv_error(error: BaseException) -> StrvError:
+    if isinstance(error, StrvError):
+        return error
+    if isinstance(error, HTTPException):
+        return _from_litestar(error)
+    if isinstance(error, DBAPIError):
+        return _from_database(error)
+    if isinstance(error, asyncpg.PostgresError):
+        return Unavailable() if str(error.sqlstate).startswith(_DOWN) else StrvError()
+    if isinstance(error, (PoolTimeoutError, asyncpg.InterfaceError, RedisError, BotoCoreError, ClientError)):
+        return Unavailable()
+    if isinstance(error, (ConnectionError, TimeoutError, socket.gaierror)):
+        return Unavailable()
+    return StrvError()
+
+
+def _from_database(error: DBAPIError) -> StrvError:
+    state = str(getattr(error.orig, "sqlstate", "") or "")
+    if state.startswith(_DOWN) or error.connection_invalidated:
+        return Unavailable()
+    if state in _UNSTORABLE:
+        return BadInput("Something in there holds characters or numbers that we cannot keep.")
+    if state in ("23505", "23503"):
+        return Conflict("Somebody changed this at the same moment. Please look again.")
+    if isinstance(error, (OperationalError, InterfaceError)) and not state:
+        return Unavailable()
+    return StrvError()
+
+
+def _from_litestar(error: HTTPException) -> StrvError:
+    if isinstance(error, ValidationException):
+        found = [item for item in error.extra or [] if isinstance(item, dict)]
+        fields = {str(item.get("key", "request")): _say(str(item.get("message", ""))) for item in found}
+        return BadInput(fields=fields or None)
+    for known in (NotSignedIn, NotFound, TooLarge, TooManyRequests, Unavailable):
+        if error.status_code == known.status:
+            return known()
+    if error.status_code >= 500:
+        return StrvError()
+    answer = StrvError(_CLIENT_ERRORS.get(error.status_code, "We could not understand this request."))
+    answer.status, answer.code = error.status_code, "bad_request"
+    if error.status_code == 405:
+        answer.code = "method_not_allowed"
+    return answer
+
+
+_CLIENT_ERRORS = {
+    403: "You may not do this.",
+    405: "This address does not take that kind of request.",
+}
+
+
+def _say(message: str) -> str:
+    """msgspec's message as a sentence for people: its path and its backticks tell them nothing."""
+    plain = message.split(" - at ", 1)[0].replace("`", "")
+    return f"{plain}." if plain and not plain.endswith(".") else plain or "This does not fit."
+
+
+def render(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """The answer to a request that failed; Litestar's exception handler for everything."""
+    failure = describe(error, request_id_of(request.scope))
+    if failure.status >= 500:
+        level = log.error if failure.status == 500 else log.warning
+        level("request.failed", status=failure.status, path=request.scope["path"], exc_info=error)
+    if wants_json(request):
+        return _as_json(failure)
+    if failure.status == 401:
+        return _to_login(request, failure)
+    return _as_html(request, failure)
+
+
+def wants_json(request: Request[Any, Any, Any]) -> bool:
+    """The API always, elsewhere whoever accepts JSON and not HTML."""
+    if request.scope["path"].startswith("/api/"):
+        return True
+    accept = request.headers.get("accept", "")
+    return "application/json" in accept and "text/html" not in accept
+
+
+def _as_json(failure: Failure) -> Response[Any]:
+    error: dict[str, Any] = {"status": failure.status, "code": failure.code, "message": failure.message}
+    if failure.fields:
+        error["fields"] = failure.fields
+    if failure.status >= 500:
+        error["request_id"] = failure.request_id
+    return Response(
+        {"error": error},
+        status_code=failure.status,
+        media_type="application/json",
+        headers={**failure.headers, "Cache-Control": "no-store"},
+    )
+
+
+def _to_login(request: Request[Any, Any, Any], failure: Failure) -> Response[Any]:
+    query = request.scope.get("query_string", b"").decode("latin-1")
+    path = request.scope["path"] + (f"?{query}" if query else "")
+    target = f"/login?next={quote(path if request.method == 'GET' and not is_fragment(request) else '/', safe='/')}"
+    headers = {"Cache-Control": "no-store", "Vary": "HX-Request, Cookie"}
+    if request.headers.get("hx-request") == "true":
+        return Response(b"", status_code=401, media_type="text/html", headers={**headers, "HX-Redirect": target})
+    return Response(b"", status_code=303, media_type="text/html", headers={**headers, "Location": target})
+
+
+def _as_html(request: Request[Any, Any, Any], failure: Failure) -> Response[Any]:
+    name = "web/_error.html" if is_fragment(request) else "web/error.html"
+    try:
+        engine = request.app.template_engine
+        if engine is None:
+            raise LookupError("no template engine")
+        body = engine.get_template(name).render(**template_context(request, {"failure": failure}))
+    except Exception as broken:
+        log.error("request.error_page_failed", template=name, error=repr(broken))
+        body = _LAST_RESORT.substitute(message=str(escape(failure.message)), id=str(escape(failure.request_id)))
+    return Response(
+        body,
+        status_code=failure.status,
+        media_type="text/html",
+        headers={**failure.headers, "Cache-Control": "no-store", "Vary": "HX-Request, Cookie"},
+    )
+
+
+class Failures:
+    """Answers errors that are raised outside of Litestar's router, by the middlewares around it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_and_note)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            if started or scope["type"] != "http":
+                raise
+            request: Request[Any, Any, Any] = Request(scope, receive, send)
+            answer = render(request, error).to_asgi_response(app=None, request=request)
+            await answer(scope, receive, send)

@@ -1,0 +1,113 @@
+"""Pages and fragments from templates: `page("content/posts/show.html", post=post)`.
+
+Every template sees `viewer`, `settings`, `path` (of the request), `request`, `is_fragment` and `asset(name)`.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import structlog
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from litestar import Request
+from litestar.plugins.jinja import JinjaTemplateEngine
+from litestar.response import Template
+from litestar.types import Scope
+
+from strvsocial.settings import ROOT
+
+log = structlog.get_logger()
+
+TEMPLATES = ROOT / "templates"
+STATIC = ROOT / "static"
+
+
+class PageResponse(Template):
+    """A rendered template that no shared cache keeps and that no fragment is mistaken for."""
+
+    def create_template_context(self, request: Request[Any, Any, Any]) -> dict[str, Any]:
+        return template_context(request, self.context)
+
+
+def page(name: str, /, *, status: int = 200, headers: dict[str, str] | None = None, **context: Any) -> PageResponse:
+    """A response from the template `name`. Partials are templates too: decide with `is_fragment`."""
+    return PageResponse(
+        name,
+        context=context,
+        status_code=status,
+        media_type="text/html",
+        headers={"Vary": "HX-Request, Cookie", "Cache-Control": "private, no-cache", **(headers or {})},
+    )
+
+
+def is_fragment(request: Request[Any, Any, Any]) -> bool:
+    """Whether HTMX asks for a part of a page. Boosted links and restored history want whole pages."""
+    headers = request.headers
+    return (
+        headers.get("hx-request") == "true"
+        and headers.get("hx-boosted") != "true"
+        and headers.get("hx-history-restore-request") != "true"
+        and headers.get("hx-request-type") != "full"
+    )
+
+
+def template_context(request: Request[Any, Any, Any], context: dict[str, Any]) -> dict[str, Any]:
+    """What every template sees, and `context`, which wins."""
+    return {
+        "viewer": viewer_of(request.scope),
+        "settings": request.app.state.settings,
+        "path": request.scope["path"],
+        "is_fragment": is_fragment(request),
+        "request": request,
+        **context,
+    }
+
+
+def viewer_of(scope: Scope) -> Any:
+    """The `Viewer` that the authentication found, or `None`."""
+    return scope.get("viewer")
+
+
+def asset(name: str) -> str:
+    """The address of a built file of the front end, by its source name (`app.js`) in the manifest."""
+    built = _manifest().get(name)
+    if built is None:
+        _warn_of_missing_asset(name)
+        return f"/static/{name}"
+    return f"/static/dist/{built}"
+
+
+def _manifest() -> dict[str, str]:
+    path = STATIC / "dist" / "manifest.json"
+    try:
+        return _read_manifest(path, path.stat().st_mtime_ns)
+    except OSError:
+        return {}
+
+
+@lru_cache(maxsize=2)
+def _read_manifest(path: Path, _modified: int) -> dict[str, str]:
+    return dict(json.loads(path.read_text()))
+
+
+@lru_cache(maxsize=64)
+def _warn_of_missing_asset(name: str) -> None:
+    log.warning("asset.missing", asset=name, hint="build the front end: npm ci && npm run build")
+
+
+def create_template_engine() -> JinjaTemplateEngine:
+    """Jinja on `templates/`: escapes everything, refuses unknown names, keeps no whitespace of its own tags."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+        cache_size=-1,
+    )
+    environment.globals["asset"] = asset
+    return JinjaTemplateEngine.from_environment(environment)

@@ -1,0 +1,138 @@
+"""The site through its front door: `Site` starts the application in this process and signs people up.
+
+The fixture `site` (see conftest.py) gives one `Site` for the whole session, on the session's settings:
+
+    async def test_follows(site: Site) -> None:
+        alice, bob = await site.member("alice"), await site.member("bob")
+        answer = await alice.api("PUT", f"/users/{bob.username}/follow")
+        assert answer.status_code == 204
+        page = await alice.browser.get("/")           # as a browser: with the session cookie
+        anyone = await site.anonymous.get("/explore")  # nobody signed in
+
+`member(name)` signs up a new person each time, called `name` and a random ending, so tests do not meet each other.
+`cast("mod")` is the person called `mod.cast`, made once a session. `await site.make_admin(person)` promotes.
+Clients speak ASGI through httpx: no socket, the whole middleware stack.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from litestar import Litestar
+from sqlalchemy import text
+
+from strvsocial.app import create_app
+from strvsocial.db import Database
+from strvsocial.settings import Settings
+from strvsocial.users import accounts, sessions, tokens
+from strvsocial.users.cookies import cookie_name
+
+PASSWORD = "correct horse battery"
+ORIGIN = "http://localhost:8000"
+
+
+@dataclass
+class Member:
+    """A signed-up person: `api(method, path)` with a bearer token, `browser` with a session cookie."""
+
+    id: int
+    public_id: str
+    username: str
+    email: str
+    token: str
+    client: httpx.AsyncClient
+    browser: httpx.AsyncClient
+    password: str = PASSWORD
+
+    async def api(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """A request to /api/v1 with the person's token."""
+        return await self.client.request(method, f"/api/v1{path}", **options)
+
+
+@dataclass
+class Site:
+    """A running application and the people on it."""
+
+    app: Litestar
+    settings: Settings
+    database: Database
+    people: dict[str, Member] = field(default_factory=dict)
+    clients: list[httpx.AsyncClient] = field(default_factory=list)
+
+    @property
+    def anonymous(self) -> httpx.AsyncClient:
+        """A client of nobody, with no cookies kept."""
+        return self.client()
+
+    def client(self, *, app: Any = None, raise_errors: bool = True, **options: Any) -> httpx.AsyncClient:
+        """A client of the application, or of another one."""
+        transport = httpx.ASGITransport(app or self.app, raise_app_exceptions=raise_errors)
+        client = httpx.AsyncClient(transport=transport, base_url=ORIGIN, **options)
+        self.clients.append(client)
+        return client
+
+    async def member(self, name: str = "alice") -> Member:
+        """A new person called `name` and a random ending."""
+        return await self._sign_up(f"{name}.{secrets.token_hex(4)}")
+
+    async def cast(self, name: str) -> Member:
+        """The person called `name` and `.cast`, the same for the whole session."""
+        if name not in self.people:
+            self.people[name] = await self._sign_up(f"{name}.cast")
+        return self.people[name]
+
+    async def make_admin(self, member: Member) -> None:
+        async with self.database.transaction() as db:
+            await db.execute(text("update users set role = 'admin' where id = :id"), {"id": member.id})
+
+    async def _sign_up(self, username: str) -> Member:
+        email = f"{username}@example.org"
+        async with self.database.transaction() as db:
+            user = await accounts.create_account(db, username=username, email=email, password=PASSWORD)
+            token = await tokens.create(db, user.id)
+            session = await sessions.start(db, user.id, user_agent="tests")
+        client = self.client(headers={"Authorization": f"Bearer {token}"})
+        browser = self.client(headers={"Sec-Fetch-Site": "same-origin"}, cookies={cookie_name(self.settings): session})
+        return Member(user.id, user.public_id, user.username, email, token, client, browser)
+
+
+@asynccontextmanager
+async def running_site(settings: Settings) -> AsyncIterator[Site]:
+    """A `Site` of its own, with the application's lifespan around it."""
+    app = create_app(settings)
+    async with running(app):
+        site = Site(app, settings, app.state.database)
+        try:
+            yield site
+        finally:
+            for client in site.clients:
+                await client.aclose()
+
+
+@asynccontextmanager
+async def running(app: Litestar) -> AsyncIterator[None]:
+    """The application's lifespan, in a task of its own: fixtures start and end in different tasks, it may not."""
+    started, ending = asyncio.Event(), asyncio.Event()
+
+    async def live() -> None:
+        async with app.lifespan():
+            started.set()
+            await ending.wait()
+
+    task = asyncio.create_task(live())
+    waiting = asyncio.create_task(started.wait())
+    await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        waiting.cancel()
+        await task
+    try:
+        yield
+    finally:
+        ending.set()
+        await task
