@@ -1,0 +1,118 @@
+"""How numbers, times and shapes are written on pages: filters of the templates."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+_STEPS = ((60, 1, "s"), (3600, 60, "min"), (86_400, 3600, "h"), (7 * 86_400, 86_400, "d"))
+_UNITS = ((1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB"))
+
+WALL_ROWS = 16
+"""Rows of a wall that are as high as one of its columns is wide; `static/css/wall.css` says the same."""
+
+
+def ago(moment: datetime, now: datetime | None = None) -> str:
+    """How long ago, short: `now`, `12 min`, `3 h`, `5 d`, then the day: `4 Mar`, and `4 Mar 2024` in another year."""
+    now = now or datetime.now(UTC)
+    seconds = (now - moment).total_seconds()
+    if seconds < 60:
+        return "now"
+    for limit, unit, name in _STEPS:
+        if seconds < limit:
+            return f"{int(seconds // unit)} {name}"
+    return day(moment) if moment.year != now.year else f"{moment.day} {moment:%b}"
+
+
+def day(moment: datetime) -> str:
+    """A date: `4 Mar 2026`."""
+    return f"{moment.day} {moment:%b %Y}"
+
+
+def moment(when: datetime) -> str:
+    """Date and time, in full, for titles: `4 March 2026, 09:30 UTC`."""
+    when = when.astimezone(UTC)
+    return f"{when.day} {when:%B %Y, %H:%M} UTC"
+
+
+def iso(when: datetime) -> str:
+    """RFC 3339 in UTC, for `<time datetime>`."""
+    return when.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def clock(seconds: float | None) -> str:
+    """A length: `0:48`, `3:42`, `1:02:05`."""
+    whole = round(seconds or 0)
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def compact(count: int) -> str:
+    """A count that fits: `999`, `1.2k`, `34k`, `5.6M`."""
+    for limit, name in ((1_000_000, "M"), (1_000, "k")):
+        if count >= limit:
+            share = count / limit
+            return f"{share:.1f}".removesuffix(".0") + name if share < 10 else f"{int(share)}{name}"
+    return str(count)
+
+
+def size(byte_count: int) -> str:
+    """A file's size in decimal units: `32 MB`, `1.5 GB`."""
+    for limit, name in _UNITS:
+        if byte_count >= limit:
+            return f"{byte_count / limit:.1f}".removesuffix(".0") + f" {name}"
+    return f"{byte_count} bytes"
+
+
+def percent(share: float) -> str:
+    """A share from 0 to 1: `62 %`."""
+    return f"{round(share * 100)} %"
+
+
+def tone(key: str) -> int:
+    """Which of the six poster tints a post has; always the same one."""
+    return zlib.crc32(key.encode()) % 6
+
+
+def wall_rows(width: int | None, height: int | None) -> int:
+    """How many rows of a wall a picture of this shape takes, from 8 (wide) to 34 (tall); square when unknown.
+
+    The 0.8 makes up for the gap under each tile.
+    """
+    ratio = height / width if width and height else 1.0
+    return max(8, min(34, round(WALL_ROWS * ratio + 0.8)))
+
+
+def stacked(shares: dict[str, float]) -> list[tuple[str, float, float]]:
+    """The shares of a score for a bar of width 100, largest first: name, where it starts, how wide it is."""
+    total = sum(shares.values()) or 1.0
+    bars, start = [], 0.0
+    for name, share in sorted(shares.items(), key=lambda item: -item[1]):
+        width = 100 * share / total
+        bars.append((name, round(start, 2), round(width, 2)))
+        start += width
+    return bars
+
+
+def quality(height: int | None, width: int | None) -> str:
+    """What people call the sharpness of a film: `1080p`, by its shorter side; empty when unknown."""
+    return f"{min(height, width)}p" if height and width else ""
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "ago": ago,
+    "day": day,
+    "moment": moment,
+    "iso": iso,
+    "clock": clock,
+    "compact": compact,
+    "size": size,
+    "percent": percent,
+    "tone": tone,
+    "wall_rows": wall_rows,
+    "stacked": stacked,
+    "quality": quality,
+}
