@@ -21,6 +21,7 @@ from strvsocial.live import Listener
 from strvsocial.logs import configure_logs
 from strvsocial.settings import Settings, get_settings
 from strvsocial.storage import Storage, open_storage
+from strvsocial.themes.catalogue import THEMES
 from strvsocial.users.authentication import Authentication
 from strvsocial.web.dependencies import DEPENDENCIES
 from strvsocial.web.failures import Failures, render
@@ -73,7 +74,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
         lifespan=[open_services],
         dependencies=DEPENDENCIES,
         exception_handlers={Exception: render},
-        template_config=TemplateConfig(instance=create_template_engine()),
+        template_config=TemplateConfig(instance=create_template_engine(themes=THEMES)),
         openapi_config=create_openapi_config(),
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,

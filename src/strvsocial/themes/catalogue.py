@@ -22,7 +22,9 @@ THEMES = (
     Theme("dark", "Dark", "Warm black", "#110c0b", "#110c0b", "#ff6b6f"),
     Theme("sea", "Sea", "Cool paper, blue-green, follows your device", "#f5fafc", "#0a1013", "#04708a"),
     Theme("dusk", "Dusk", "Plum and amber, always dark", "#17101f", "#17101f", "#ffb066"),
-    Theme("contrast", "High contrast", "Black on white or white on black, strong lines", "#ffffff", "#000000", "#a3001f"),
+    Theme(
+        "contrast", "High contrast", "Black on white or white on black, strong lines", "#ffffff", "#000000", "#a3001f"
+    ),
 )
 
 NAMES = frozenset(theme.name for theme in THEMES)

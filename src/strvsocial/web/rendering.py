@@ -18,6 +18,7 @@ from litestar.response import Template
 from litestar.types import Scope
 
 from strvsocial.settings import ROOT
+from strvsocial.web.formats import FILTERS
 
 log = structlog.get_logger()
 
@@ -98,8 +99,11 @@ def _warn_of_missing_asset(name: str) -> None:
     log.warning("asset.missing", asset=name, hint="build the front end: npm ci && npm run build")
 
 
-def create_template_engine() -> JinjaTemplateEngine:
-    """Jinja on `templates/`: escapes everything, refuses unknown names, keeps no whitespace of its own tags."""
+def create_template_engine(**names: Any) -> JinjaTemplateEngine:
+    """Jinja on `templates/`: escapes everything, refuses unknown names, keeps no whitespace of its own tags.
+
+    `names` are seen by every template, macros included.
+    """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -109,5 +113,6 @@ def create_template_engine() -> JinjaTemplateEngine:
         auto_reload=False,
         cache_size=-1,
     )
-    environment.globals["asset"] = asset
+    environment.globals.update(names, asset=asset)
+    environment.filters.update(FILTERS)
     return JinjaTemplateEngine.from_environment(environment)
