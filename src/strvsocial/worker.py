@@ -6,6 +6,7 @@ embedding lane, the only process that loads models.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -13,14 +14,19 @@ from typing import Any, ClassVar
 
 from arq import cron, func
 
+from strvsocial.content.embedding import EMBED_POSTS
+from strvsocial.content.work import EMBED_POST
 from strvsocial.db import Database
+from strvsocial.embeddings.active import ActiveModels
 from strvsocial.jobs import Doorbell, Handler, Lane, arq_queue, pack, redis_settings, sweep, unpack
 from strvsocial.logs import configure_logs
 from strvsocial.settings import Settings, get_settings
 from strvsocial.storage import Storage, open_storage
 
 WORKER_HANDLERS: Mapping[str, Handler] = {}
-EMBEDDER_HANDLERS: Mapping[str, Handler] = {}
+EMBEDDER_HANDLERS: Mapping[str, Handler] = {
+    EMBED_POST: EMBED_POSTS,
+}
 
 
 @dataclass
@@ -88,8 +94,12 @@ async def _start_embedder(ctx: dict[str, Any]) -> None:
     configure_logs(settings)
     ctx["stack"] = AsyncExitStack()
     ctx["handlers"] = EMBEDDER_HANDLERS
-    ctx["context"] = await open_context(ctx["stack"], settings)
-    start_lanes(ctx["context"], {"embed": 1}, EMBEDDER_HANDLERS)
+    context = ctx["context"] = await open_context(ctx["stack"], settings)
+    context.models = ActiveModels(settings, context.database)
+    ctx["stack"].push_async_callback(context.models.aclose)
+    # In the background: the process answers its health check while the models load, and starts without any.
+    ctx["loading"] = asyncio.create_task(context.models.start())
+    start_lanes(context, {"embed": 1}, EMBEDDER_HANDLERS)
 
 
 class _Process:

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+import pytest_asyncio
+from sqlalchemy import text
 
-from strvsocial.embeddings.findings import Pcm
-
-SAMPLE_RATE = 16_000
+from strvsocial.content.models import Post, PostTag, Tag
+from strvsocial.content.work import want_embedding
+from strvsocial.db import Database
+from strvsocial.embeddings.active import ActiveModels
+from strvsocial.embeddings.findings import Frames, Pcm
+from strvsocial.ids import new_id
+from strvsocial.jobs import Lane
+from strvsocial.media.models import Attachment, Rendition
+from strvsocial.settings import Settings
+from strvsocial.storage import Storage, open_storage
+from strvsocial.users.models import User
+from strvsocial.worker import EMBEDDER_HANDLERS, Context
 
 
 def make_text_model(folder: Path) -> None:
@@ -59,13 +72,121 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def noise(seconds: float, seed: int = 0) -> Pcm:
-    samples = np.random.default_rng(seed).normal(size=int(seconds * SAMPLE_RATE)) * 3000
-    return samples.clip(-32768, 32767).astype(np.int16)
+@dataclass
+class Site:
+    """A site with an embedder, and verbs that stand in for the web tier and the worker."""
+
+    context: Context
+    author_id: int = 0
+
+    @property
+    def database(self) -> Database:
+        return self.context.database
+
+    @property
+    def storage(self) -> Storage:
+        return self.context.storage
+
+    async def make_author(self) -> None:
+        name = f"author_{new_id()[:6]}"
+        author = User(
+            public_id=new_id(),
+            username=name,
+            username_key=name,
+            username_skeleton=name,
+            email=f"{name}@example.com",
+            email_key=f"{name}@example.com",
+        )
+        async with self.database.transaction() as db:
+            db.add(author)
+            await db.flush()
+            self.author_id = author.id
+
+    async def post(
+        self, title: str, *, tags: Sequence[str] = (), media: Sequence[tuple[str, Frames | None, Pcm | None]] = ()
+    ) -> int:
+        """A post with processed media (kind, frames, pcm) that waits for its embedding; its id."""
+        kind = media[0][0] if media else "text"
+        row = Post(
+            public_id=new_id(),
+            author_id=self.author_id,
+            title=title,
+            media_type=kind,
+            status="ready",
+            pending=["embedding"],
+        )
+        async with self.database.transaction() as db:
+            db.add(row)
+            await db.flush()
+            for position, tag in enumerate(tags):
+                found = Tag(name=tag)
+                db.add(found)
+                await db.flush()
+                db.add(PostTag(post_id=row.id, tag_id=found.id, position=position))
+            for number, (medium, frames, pcm) in enumerate(media):
+                attachment = Attachment(
+                    public_id=new_id(),
+                    post_id=row.id,
+                    position=number,
+                    kind=medium,
+                    status="ready",
+                    source_key="originals/x",
+                    source_mime="x/x",
+                    byte_size=1,
+                    sha256=b"0" * 32,
+                )
+                db.add(attachment)
+                await db.flush()
+                for role, data in (("frames", frames), ("pcm", pcm)):
+                    if data is not None:
+                        key = f"work/{attachment.public_id}/{role}"
+                        await self.storage.put(key, data.tobytes(), "application/octet-stream")
+                        db.add(
+                            Rendition(
+                                attachment_id=attachment.id,
+                                name=role,
+                                role=role,
+                                key=key,
+                                mime="application/octet-stream",
+                                byte_size=data.nbytes,
+                            )
+                        )
+            await want_embedding(db, row.id)
+        return row.id
+
+    async def work(self) -> None:
+        """Runs the embedding lane until nothing is due."""
+        lane = Lane("embed", 1, self.context, self.database, EMBEDDER_HANDLERS)
+        while claimed := await lane._claim():
+            await lane._work(claimed)
+
+    async def rows(self, statement: str, **values: object) -> list[tuple[object, ...]]:
+        async with self.database.read() as reader:
+            return [tuple(row) for row in await reader.execute(text(statement), values)]
+
+    async def vectors(self, post_id: int) -> dict[str, np.ndarray | None]:
+        """The vectors of a post by space, tombstones as None."""
+        rows = await self.rows(
+            "select s.name, e.vector from embeddings as e join embedding_spaces as s on s.id = e.space_id"
+            " where s.state = 'active' and e.post_id = :id",
+            id=post_id,
+        )
+        return {str(name): None if packed is None else np.frombuffer(packed, "<f4") for name, packed in rows}
 
 
-def chords(seconds: float, *, root: float = 220.0, beats: float = 2.0) -> Pcm:
-    """A major chord, plucked `beats` times a second."""
-    time = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
-    tones = sum(np.sin(2 * np.pi * root * ratio * time) for ratio in (1, 5 / 4, 3 / 2))
-    return (tones * np.exp(-4 * ((time * beats) % 1)) * 6000).astype(np.int16)
+async def open_site(settings: Settings, database: Database, models: str) -> AsyncIterator[Site]:
+    settings = settings.model_copy(update={"models": models})
+    async with open_storage(settings) as storage:
+        context = Context(settings, database, storage)
+        context.models = ActiveModels(settings, database, patience=0)
+        site = Site(context)
+        await site.make_author()
+        yield site
+        await context.models.aclose()
+
+
+@pytest_asyncio.fixture
+async def tiny_site(settings: Settings, database: Database, clean: None, tiny_folder: Path) -> AsyncIterator[Site]:
+    """A site whose models are tiny, except Whisper."""
+    async for site in open_site(settings, database, str(tiny_folder)):
+        yield site

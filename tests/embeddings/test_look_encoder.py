@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torchvision.models import ResNet18_Weights, resnet18
 from torchvision.transforms.v2.functional import normalize, to_dtype
 
-from strvsocial.embeddings.encoders.look import LookEncoder, label_names, sentence
+from strvsocial.embeddings.encoders.look import LookEncoder, label_names
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -51,8 +51,6 @@ def test_neighbours_do_not_change_a_look_and_frames_are_averaged(encoder: LookEn
 
 def test_label_names_are_torchvisions() -> None:
     assert label_names() == ResNet18_Weights.IMAGENET1K_V1.meta["categories"]
-    assert sentence([("espresso", 0.9), ("cup", 0.06)]) == "a photo of espresso, cup"
-    assert sentence([]) == ""
 
 
 def test_weights_that_would_run_code_are_refused(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from strvsocial.embeddings.encoders import sound
 
-from .conftest import chords, noise
+from .media import chords, noise
 
 
 def test_like_sounds_are_near_and_unlike_ones_far() -> None:

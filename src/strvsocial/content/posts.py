@@ -15,7 +15,8 @@ from strvsocial.content.markdown import render_markdown
 from strvsocial.content.models import Post, PostTag, Tag
 from strvsocial.content.views import PostView
 from strvsocial.content.visibility import visible_to
-from strvsocial.content.work import bury_embeddings, want_embedding, want_processing
+from strvsocial.content.work import want_embedding, want_processing
+from strvsocial.embeddings import vectors
 from strvsocial.errors import Conflict, Forbidden, NotFound
 from strvsocial.ids import new_id
 from strvsocial.jobs import URGENT
@@ -133,7 +134,7 @@ async def remove(db: AsyncSession, post_ids: Sequence[int]) -> None:
     attachment_ids = list((await db.scalars(media)).all())
     if attachment_ids:
         await detach(db, attachment_ids)
-    await bury_embeddings(db, post_ids)
+    await vectors.bury(db, post_ids)
     await db.execute(delete_from(Post).where(Post.id.in_(post_ids)))
 
 

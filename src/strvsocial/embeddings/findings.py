@@ -15,6 +15,16 @@ Pcm = npt.NDArray[np.int16]
 """Mono, 16 kHz."""
 
 SAMPLE_RATE = 16_000
+SOUND_WINDOWS, SOUND_WINDOW_SECONDS = 6, 30
+
+
+def sound_stretches(samples: int) -> list[tuple[int, int]]:
+    """The parts of audio that its sound is taken from: all of it up to three minutes, then six evenly spread half minutes."""
+    length = SOUND_WINDOW_SECONDS * SAMPLE_RATE
+    if samples <= SOUND_WINDOWS * length:
+        return [(0, samples)]
+    starts = np.linspace(0, samples - length, SOUND_WINDOWS).astype(int).tolist()
+    return [(start, start + length) for start in starts]
 
 
 class Look(NamedTuple):

@@ -10,33 +10,16 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
 from strvsocial.embeddings.findings import Frames, Look, Pcm, Speech, Vectors
+from strvsocial.embeddings.weights import Weights
 
 log = structlog.get_logger()
 T = TypeVar("T")
 MOST_THREADS = 8
-
-
-class LookWeights(NamedTuple):
-    """Weights of an image backbone and how it wants its pixels."""
-
-    path: Path
-    architecture: str
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-
-class Weights(NamedTuple):
-    """Where the weights of a profile lie, checked: folders for text and speech."""
-
-    text: Path
-    look: LookWeights
-    speech: Path
 
 
 def threads_for_models(wanted: int) -> int:

@@ -61,11 +61,6 @@ class LookEncoder:
         return np.concatenate(vectors), np.concatenate(chances)
 
 
-def sentence(labels: Sequence[tuple[str, float]]) -> str:
-    """Labels as words for the text space, so that words find pictures."""
-    return f"a photo of {', '.join(name for name, _ in labels)}" if labels else ""
-
-
 def _likely(chances: Any) -> list[tuple[str, float]]:
     best = np.argsort(chances)[::-1][:MOST_LABELS]
     return [(label_names()[n], round(float(chances[n]), 4)) for n in best if chances[n] > LIKELY]

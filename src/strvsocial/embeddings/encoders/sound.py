@@ -6,16 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from strvsocial.embeddings.findings import SAMPLE_RATE, Pcm, Vectors
+from strvsocial.embeddings.findings import SAMPLE_RATE, Pcm, Vectors, sound_stretches
 
 BANDS = 64
 HOP = 512
 BEATS = 64
 DIM = 3 * BANDS + BEATS
-MODEL, REVISION = "log-mel", "1"
-
-WINDOWS, WINDOW_SECONDS = 6, 30
-"""Of longer audio, this many windows are heard, evenly spread."""
 
 
 def describe(pcm: Pcm) -> Vectors | None:
@@ -30,7 +26,7 @@ def describe(pcm: Pcm) -> Vectors | None:
 
     Each block is normalised to length 1 and weighted .55, .2, .1, .15 (squared shares of the cosine).
     """
-    pcm = _windows(pcm)
+    pcm = np.concatenate([pcm[start:end] for start, end in sound_stretches(len(pcm))])
     if len(pcm) < SAMPLE_RATE // 4 or int(np.abs(pcm.astype(np.int32)).max()) < 16:
         return None
     import librosa
@@ -48,14 +44,6 @@ def describe(pcm: Pcm) -> Vectors | None:
     vector = np.concatenate([np.sqrt(share) * _unit(block) for share, block in blocks]).astype(np.float32)
     norm = np.linalg.norm(vector)
     return vector / norm if norm > 0 else None
-
-
-def _windows(pcm: Pcm) -> Pcm:
-    length = WINDOW_SECONDS * SAMPLE_RATE
-    if len(pcm) <= WINDOWS * length:
-        return pcm
-    starts = np.linspace(0, len(pcm) - length, WINDOWS).astype(int)
-    return np.concatenate([pcm[start : start + length] for start in starts])
 
 
 def _rhythm(onsets: Any) -> Any:

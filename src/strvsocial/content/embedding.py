@@ -1,0 +1,151 @@
+"""The job that turns posts into vectors: loads them, has the pipeline look and listen, stores what came out.
+
+What is found in single attachments is kept, so that a changed title costs one sentence and no second listening. Long
+audio is heard in pieces: after some minutes of it the job queues itself again, so that other posts get their turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+import structlog
+from sqlalchemy import text
+
+from strvsocial.content.embedding_rows import finish_post, load_posts, save_analyses, save_heard, want_again
+from strvsocial.db import Database
+from strvsocial.embeddings import pipeline, vectors
+from strvsocial.embeddings.active import Active, ActiveModels
+from strvsocial.embeddings.findings import SAMPLE_RATE
+from strvsocial.embeddings.inputs import Analysis, AttachmentInput, PostInput
+from strvsocial.errors import StrvError, Unavailable
+from strvsocial.jobs import Claimed, Handler, Postpone
+from strvsocial.live import wake_index
+from strvsocial.settings import get_settings
+from strvsocial.storage import Storage
+
+log = structlog.get_logger()
+LISTEN_SECONDS = 600
+"""Audio that one run listens to before other posts get their turn."""
+
+_HOLD = text("select id, version, status from posts where id = any(:ids) order by id for no key update")
+
+
+class Context(Protocol):
+    """What this job needs of the embedder's context."""
+
+    database: Database
+    storage: Storage
+    models: ActiveModels
+
+
+async def embed_posts(context: Context, jobs: list[Claimed]) -> None:
+    """Embeds the posts of `jobs` together. Posts without unheard audio are finished before any listening begins."""
+    try:
+        active = await context.models.get()
+    except StrvError as missing:
+        raise Postpone(missing.message, seconds=30) from missing
+    try:
+        await _embed(context, active, {job.payload["post_id"]: job.priority for job in jobs})
+    except Unavailable as resting:
+        raise Postpone(resting.message, seconds=15) from resting
+
+
+async def _embed(context: Context, active: Active, priorities: dict[int, int]) -> None:
+    async with context.database.read() as reader:
+        posts = await load_posts(reader, list(priorities), pipeline.keys_of(active.profile))
+    posts = await _look(context, active, posts)
+    silent = [post for post in posts if not any(pipeline.speakers(post, active.profile))]
+    await store(context, active, [await _hear_sounds(context, active, post) for post in silent])
+    left = LISTEN_SECONDS * SAMPLE_RATE
+    for post in posts:
+        if any(pipeline.speakers(post, active.profile)):
+            heard, left = await _listen(context, active, post, left)
+            if any(pipeline.speakers(heard, active.profile)):
+                await want_again(context.database, post.id, priorities[post.id])
+            else:
+                await store(context, active, [await _hear_sounds(context, active, heard)])
+
+
+async def _look(context: Context, active: Active, posts: list[PostInput]) -> list[PostInput]:
+    media = [attachment for post in posts for attachment in post.attachments]
+    found = await pipeline.analyse_looks(active, context.storage, media)
+    await save_analyses(context.database, found)
+    by_id = dict(found)
+    return [
+        _with_attachments(
+            post,
+            [
+                pipeline.with_analyses(attachment, [by_id[attachment.id]]) if attachment.id in by_id else attachment
+                for attachment in post.attachments
+            ],
+        )
+        for post in posts
+    ]
+
+
+async def _listen(context: Context, active: Active, post: PostInput, left: int) -> tuple[PostInput, int]:
+    """Listens while less than `left` samples were heard in this run; what was heard is kept piece by piece."""
+    attachments = []
+    for known in post.attachments:
+        attachment = known
+        while left > 0 and pipeline.is_unheard(active.profile, attachment):
+            before = attachment.find(pipeline.keys_of(active.profile).speech)
+            heard = await pipeline.listen_on(active, context.storage, attachment)
+            await save_heard(context.database, attachment.id, heard)
+            left -= heard.analysis.details["heard"] - (before.details["heard"] if before else 0)
+            said = " ".join(segment.text for segment in heard.segments)
+            attachment = pipeline.with_analyses(attachment, [heard.analysis], said)
+        attachments.append(attachment)
+    return _with_attachments(post, attachments), left
+
+
+async def _hear_sounds(context: Context, active: Active, post: PostInput) -> PostInput:
+    attachments: list[AttachmentInput] = []
+    found: list[tuple[int, Analysis]] = []
+    for known in post.attachments:
+        sound = await pipeline.describe_sound(active, context.storage, known)
+        found += [(known.id, sound)] if sound else []
+        attachments.append(pipeline.with_analyses(known, [sound]) if sound else known)
+    await save_analyses(context.database, found)
+    return _with_attachments(post, attachments)
+
+
+def _with_attachments(post: PostInput, attachments: list[AttachmentInput]) -> PostInput:
+    return msgspec.structs.replace(post, attachments=attachments)
+
+
+async def store(context: Context, active: Active, posts: Sequence[PostInput]) -> None:
+    """Encodes what is left to encode and stores the vectors of posts that are still as they were read.
+
+    A post that changed meanwhile has a newer job, which finds the analyses that were kept.
+    """
+    if not posts:
+        return
+    made = await pipeline.make_vectors(active, posts)
+    async with context.database.transaction() as db:
+        rows = await db.execute(_HOLD, {"ids": [post.id for post in posts]})
+        current = {(row.id, row.version) for row in rows if row.status == "ready"}
+        entries = []
+        for result in made:
+            if (result.post.id, result.post.version) not in current:
+                continue
+            for name, (vector, input_hash) in result.vectors.items():
+                entries.append(vectors.Entry(active.spaces[name].id, result.post.id, vector, input_hash))
+            if result.absent and result.post.hashes:
+                gone = [active.spaces[name].id for name in result.absent]
+                await vectors.withdraw(db, result.post.id, gone)
+            await finish_post(db, result.post.id)
+        await vectors.upsert(db, entries)
+        await wake_index(db)
+
+
+async def _gave_up(context: Context, job: Claimed, error: str) -> None:
+    """A post is not pending for ever: it is found by its words, and `strvsocial embeddings retry` tries again."""
+    log.error("embeddings.gave_up", post_id=job.payload["post_id"], error=error)
+    async with context.database.transaction() as db:
+        await finish_post(db, job.payload["post_id"])
+
+
+EMBED_POSTS = Handler("embed", embed_posts, batch=get_settings().embed_batch, tries=4, timeout=1200, gave_up=_gave_up)
