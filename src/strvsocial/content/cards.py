@@ -12,13 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from strvsocial.content.models import Post, PostCounter
 from strvsocial.content.views import MediaView, PostCounts, PostRelation, PostView
 from strvsocial.content.visibility import VIEWER_ID, visible_to
+from strvsocial.users.avatars import avatar_url
 from strvsocial.users.models import User
 from strvsocial.users.views import AuthorView
 
 Reader = AsyncConnection | AsyncSession
 """Cards are read on a reading connection, or in the transaction that has just written the post."""
-
-DEFAULT_AVATAR = "/static/avatar.svg"
 
 _TAGS = literal_column(
     "array(select tags.name from post_tags join tags on tags.id = post_tags.tag_id"
@@ -121,19 +120,18 @@ async def read_cards(
 
 
 def _view(row: Row[Any], viewer_id: int | None) -> PostView:
-    return PostView(
+    view = PostView(
         id=row.public_id,
         url=f"/p/{row.public_id}",
         author=AuthorView(
             id=row.author_public_id,
             username=row.username,
             display_name=row.display_name,
-            avatar_url=f"/media/{row.avatar_key}" if row.avatar_key else DEFAULT_AVATAR,
+            avatar_url=avatar_url(row.avatar_key),
             url=f"/u/{row.username}",
         ),
         title=row.title,
         text=row.text,
-        text_html=row.text_html,
         tags=row.tags,
         visibility=row.visibility,
         media_type=row.media_type,
@@ -146,3 +144,5 @@ def _view(row: Row[Any], viewer_id: int | None) -> PostView:
         counts=PostCounts(views=row.views),
         viewer=PostRelation(is_author=row.author_id == viewer_id),
     )
+    view.__dict__["text_html"] = row.text_html
+    return view

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from strvsocial.content.markdown import MAX_TEXT
 from strvsocial.content.models import VISIBILITIES
 from strvsocial.content.tags import MAX_TAG, MAX_TAGS, hashtags, is_tag, split_tags
 from strvsocial.content.words import clean_line, clean_text, is_storable
 from strvsocial.errors import BadInput
-
-if TYPE_CHECKING:
-    from strvsocial.media.incoming import StoredFile
+from strvsocial.media.incoming import StoredFile
 
 MAX_TITLE = 255
 MAX_ALT = 2_000
 MAX_IMAGES = 10
 MAX_KEY = 200
 
-Files = Sequence[tuple["StoredFile", str]]
+Files = Sequence[tuple[StoredFile, str]]
 """Stored files, each with its alt text."""
 
 

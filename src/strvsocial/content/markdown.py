@@ -23,7 +23,7 @@ _ATTRIBUTES: dict[str, set[str]] = {"a": {"href"}, "ol": {"start"}, "*": set()}
 _SCHEMES = {"http", "https", "mailto"}
 _LINK = re.compile(
     r"(?P<url>https?://[^\s<>\"'`|\\^{}\[\]]{1,1500})"
-    r"|(?<![\w@/.])@(?P<name>[A-Za-z0-9_](?:[A-Za-z0-9_.]{0,28}[A-Za-z0-9_])?)(?![\w@])"
+    r"|(?<![\w@/.])@(?P<name>\w(?:[\w.-]{0,28}\w)?)(?![\w@])"
     rf"|{HASHTAG.pattern}"
 )
 _TAIL = ".,:;!?…"
@@ -72,7 +72,7 @@ def _split(content: str) -> list[Token]:
 
 def _target(match: re.Match[str]) -> tuple[str, str]:
     if name := match["name"]:
-        return match[0], f"/u/{name}"
+        return match[0], f"/u/{quote(name)}"
     if tag := match["tag"]:
         return match[0], f"/t/{quote(normalise(tag))}"
     url = match["url"].rstrip(_TAIL)

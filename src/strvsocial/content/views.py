@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from msgspec import Struct
 
@@ -60,15 +60,16 @@ class PostRelation(Struct, frozen=True):
     is_author: bool = False
 
 
-class PostView(Struct, frozen=True, kw_only=True):
-    """A post. `text_html` is safe HTML for templates and is left out of JSON answers by the API."""
+class PostView(Struct, frozen=True, kw_only=True, dict=True):
+    """A post. `text_html` is safe HTML for templates; it lies beside the fields, so that no JSON answer holds it."""
+
+    text_html: ClassVar[str] = ""
 
     id: str
     url: str
     author: AuthorView
     title: str
     text: str
-    text_html: str
     tags: list[str]
     visibility: str
     media_type: str

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from strvsocial.ids import new_id
 from strvsocial.jobs import enqueue
+from strvsocial.media.incoming import StoredFile
 from strvsocial.media.models import Attachment, Rendition
-
-if TYPE_CHECKING:
-    from strvsocial.media.incoming import StoredFile
 
 _KEYS_PER_JOB = 500
 

@@ -1,0 +1,117 @@
+"""Lists of posts, newest first: one statement each, paged by (created_at, id) so that arrivals shift nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from msgspec import Meta
+from sqlalchemy import ARRAY, BigInteger, Integer, String, any_, bindparam, exists, or_, select, tuple_
+
+from strvsocial.content.cards import Reader, cards, read_cards
+from strvsocial.content.models import Post, PostTag, Tag
+from strvsocial.content.tags import normalise
+from strvsocial.content.views import PostView
+from strvsocial.content.visibility import VIEWER_ID
+from strvsocial.db import Timestamp
+from strvsocial.errors import BadInput, NotFound
+from strvsocial.users.models import Follow, User
+from strvsocial.users.names import username_key
+from strvsocial.web.paging import Page, decode_cursor, encode_cursor
+from strvsocial.web.viewers import Viewer
+
+_START = (datetime(9000, 1, 1, tzinfo=UTC), 2**63 - 1)
+"""Later than every post: where a list without a cursor begins."""
+
+
+def _newest(*conditions: Any) -> Any:
+    place = tuple_(bindparam("at", type_=Timestamp), bindparam("after", type_=BigInteger))
+    return (
+        cards(tuple_(Post.created_at, Post.id) < place, *conditions)
+        .order_by(Post.created_at.desc(), Post.id.desc())
+        .limit(bindparam("limit", type_=Integer))
+    )
+
+
+_READY = Post.status == "ready"
+_OF_KIND = Post.media_type == bindparam("kind", type_=String)
+_OF_KINDS = Post.media_type == any_(bindparam("kinds", type_=ARRAY(String)))
+_FOLLOWED = Post.author_id.in_(select(Follow.followed_id).where(Follow.follower_id == VIEWER_ID))
+_BY_NAME = Post.author_id == select(User.id).where(User.username_key == bindparam("name")).scalar_subquery()
+_TAGGED = Post.id.in_(select(PostTag.post_id).join(Tag).where(Tag.name == bindparam("tag", type_=String)))
+_OF_OTHERS = (Post.visibility == "public", Post.author_id.is_distinct_from(VIEWER_ID))
+
+_LATEST = _newest(_READY)
+_LATEST_OF_KIND = _newest(_READY, _OF_KIND)
+_LATEST_OF_KINDS = _newest(_READY, _OF_KINDS)
+_FOLLOWING = _newest(_READY, _FOLLOWED)
+_BY_AUTHOR = _newest(or_(_READY, Post.author_id == VIEWER_ID), _BY_NAME)
+_BY_TAG = _newest(_READY, _TAGGED)
+_EXPLORE = _newest(_READY, *_OF_OTHERS)
+_EXPLORE_KIND = _newest(_READY, *_OF_OTHERS, _OF_KIND)
+_IS_PERSON = select(exists().where(User.username_key == bindparam("name"), User.suspended_at.is_(None)))
+
+
+async def list_latest(
+    reader: Reader, viewer: Viewer | None, cursor: str | None = None, limit: int = 20, kinds: Sequence[str] = ()
+) -> Page[PostView]:
+    """Everything that the viewer may see; with `kinds`, only posts of these media types."""
+    if len(kinds) == 1:
+        return await _page(reader, _LATEST_OF_KIND, viewer, cursor, limit, kind=kinds[0])
+    if kinds:
+        return await _page(reader, _LATEST_OF_KINDS, viewer, cursor, limit, kinds=list(kinds))
+    return await _page(reader, _LATEST, viewer, cursor, limit)
+
+
+async def list_following(reader: Reader, viewer: Viewer, cursor: str | None = None, limit: int = 20) -> Page[PostView]:
+    """The posts of the people whom the viewer follows."""
+    return await _page(reader, _FOLLOWING, viewer, cursor, limit)
+
+
+async def list_by_author(
+    reader: Reader, viewer: Viewer | None, username: str, cursor: str | None = None, limit: int = 20
+) -> Page[PostView]:
+    """One person's posts; authors see their own unfinished and failed ones, too. Raises NotFound: no such person."""
+    name = username_key(username).replace("\0", "")
+    page = await _page(reader, _BY_AUTHOR, viewer, cursor, limit, name=name)
+    if not page.items and not (await reader.execute(_IS_PERSON, {"name": name})).scalar_one():
+        raise NotFound("There is nobody of this name here.")
+    return page
+
+
+async def list_by_tag(
+    reader: Reader, viewer: Viewer | None, tag: str, cursor: str | None = None, limit: int = 20
+) -> Page[PostView]:
+    """The posts with a tag, in any spelling of it."""
+    return await _page(reader, _BY_TAG, viewer, cursor, limit, tag=normalise(tag).replace("\0", ""))
+
+
+async def list_explore(
+    reader: Reader, viewer: Viewer | None, cursor: str | None = None, limit: int = 20, kind: str | None = None
+) -> Page[PostView]:
+    """Public posts by others than the viewer, of one media type or of all."""
+    if kind:
+        return await _page(reader, _EXPLORE_KIND, viewer, cursor, limit, kind=kind)
+    return await _page(reader, _EXPLORE, viewer, cursor, limit)
+
+
+async def _page(
+    reader: Reader, statement: Any, viewer: Viewer | None, cursor: str | None, limit: int, **parameters: Any
+) -> Page[PostView]:
+    at, after = _place(cursor)
+    viewer_id = viewer.id if viewer else None
+    found = await read_cards(reader, statement, viewer_id, at=at, after=after, limit=limit + 1, **parameters)
+    items = found[:limit]
+    more = len(found) > limit
+    return Page([view for _, view in items], encode_cursor(items[-1][1].created_at, items[-1][0]) if more else None)
+
+
+def _place(cursor: str | None) -> tuple[datetime, int]:
+    place = decode_cursor(cursor, (Annotated[datetime, Meta(tz=True)], int))
+    if place is None:
+        return _START
+    at, after = place
+    if not 1 < at.year < 9000:
+        raise BadInput(fields={"cursor": "This is not a place in this list. Start again without it."})
+    return at, after
