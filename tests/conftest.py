@@ -95,3 +95,10 @@ async def client(site: Site) -> AsyncIterator[httpx.AsyncClient]:
     """A client of nobody."""
     async with site.client() as client:
         yield client
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Under `make test` a skipped test is a failure: whoever may skip must say why it cannot run here, and be heard."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("STRV_TEST_STRICT") and reporter is not None and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

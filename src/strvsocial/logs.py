@@ -9,6 +9,15 @@ import structlog
 
 from strvsocial.settings import Settings
 
+# Libraries that bring handlers of their own: their records go our way, arq's bells and sweeps not at all.
+_LIBRARIES = {
+    "arq": "WARNING",
+    "arq.worker": "WARNING",
+    "uvicorn": "INFO",
+    "uvicorn.error": "INFO",
+    "uvicorn.access": "INFO",
+}
+
 
 def configure_logs(settings: Settings) -> None:
     """Sends structlog's and the standard library's records to stderr in one format."""
@@ -38,3 +47,7 @@ def configure_logs(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level.upper())
+    for name, level in _LIBRARIES.items():
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [], True
+        logger.setLevel(level)

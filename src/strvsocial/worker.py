@@ -7,10 +7,10 @@ embedding lane, the only process that loads models.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 from arq import cron, func
 
@@ -102,27 +102,24 @@ async def _start_embedder(ctx: dict[str, Any]) -> None:
     start_lanes(context, {"embed": 1}, EMBEDDER_HANDLERS)
 
 
-class _Process:
-    functions: ClassVar = [func(ring, keep_result=0, max_tries=1)]
-    cron_jobs: ClassVar = [cron(sweep_jobs, second=set(range(0, 60, 5)), keep_result=0)]
-    redis_settings = redis_settings(get_settings().redis_url)
-    on_shutdown = _shutdown
-    job_serializer = pack
-    job_deserializer = unpack
-    poll_delay = 0.1
-    health_check_interval = 15
-    keep_result = 0
+def _process(queue: str, on_startup: Callable[[dict[str, Any]], Awaitable[None]]) -> dict[str, Any]:
+    """Settings of an arq process. A dictionary, because arq does not see what a settings class inherits."""
+    return {
+        "queue_name": arq_queue(queue),
+        "functions": [func(ring, keep_result=0, max_tries=1)],
+        "cron_jobs": [cron(sweep_jobs, second=set(range(0, 60, 5)), keep_result=0)],
+        "redis_settings": redis_settings(get_settings().redis_url),
+        "on_startup": on_startup,
+        "on_shutdown": _shutdown,
+        "job_serializer": pack,
+        "job_deserializer": unpack,
+        "poll_delay": 0.1,
+        "health_check_interval": 15,
+        "keep_result": 0,
+    }
 
 
-class WorkerSettings(_Process):
-    """Media, avatars, sweeps."""
-
-    queue_name = arq_queue("quick")
-    on_startup = _start_worker
-
-
-class EmbedderSettings(_Process):
-    """Embeddings."""
-
-    queue_name = arq_queue("embed")
-    on_startup = _start_embedder
+# Media, avatars, sweeps.
+WorkerSettings = _process("quick", _start_worker)
+# Embeddings.
+EmbedderSettings = _process("embed", _start_embedder)

@@ -72,6 +72,8 @@ def _wheel(distribution: str, module: str, account: Account | None, data_dir: Pa
     except PackageNotFoundError:
         name = module
     for shelf in (data_dir / "runtime", Path("/var/lib/strv/runtime")):
+        if shelf.parent == data_dir and not may_reach(account, data_dir):
+            continue
         try:
             shelf.mkdir(parents=True, exist_ok=True)
             shelf.chmod(0o755)

@@ -1,0 +1,54 @@
+"""`make test` and `make soak`: the tests with everything they need, started by themselves; nothing skipped silently.
+
+python -m strvsocial.local.suite test|soak [pytest arguments]
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from strvsocial.local.chromium import ensure_chromium
+from strvsocial.local.problems import LocalProblem
+from strvsocial.local.sections import Sections
+from strvsocial.local.steps import tell
+from strvsocial.settings import ROOT
+
+MARKS = {"test": "not soak", "soak": "soak"}
+
+
+def main(arguments: list[str]) -> int:
+    suite, rest = arguments[0], arguments[1:]
+    with tempfile.TemporaryDirectory(prefix="strv-suite-") as data_dir:
+        env = suite_environment(Path(data_dir), ensure_chromium(ROOT / ".data" / "logs"))
+        sections = Sections(ROOT)
+        command = [sys.executable, "-m", "pytest", "-m", MARKS[suite], "-rfEs", "--durations=10", *rest]
+        sections.run(suite, command, env)
+        return sections.finish()
+
+
+def suite_environment(data_dir: Path, chromium: Path) -> dict[str, str]:
+    """The caller's environment without anything that could lead the tests to a real site."""
+    private = ("DATABASE_URL", "DATABASE_DIRECT_URL", "REDIS_URL", "PORT", "HOST")
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in private and (not name.startswith(("STRV_", "AWS_")) or name.startswith("STRV_TEST_"))
+    }
+    return {
+        **kept,
+        "PYTHONPATH": str(ROOT / "src"),
+        "STRV_DATA_DIR": str(data_dir),
+        "STRV_TEST_CHROMIUM": str(chromium),
+        "STRV_TEST_STRICT": "1",
+    }
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except LocalProblem as problem:
+        tell(problem)
+        sys.exit(1)
