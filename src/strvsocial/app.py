@@ -21,17 +21,19 @@ from strvsocial.live import Listener
 from strvsocial.logs import configure_logs
 from strvsocial.settings import Settings, get_settings
 from strvsocial.storage import Storage, open_storage
-from strvsocial.themes.catalogue import THEMES
+from strvsocial.themes.catalogue import NAMES, THEMES
+from strvsocial.users import api as users_api
 from strvsocial.users.authentication import Authentication
 from strvsocial.web.dependencies import DEPENDENCIES
 from strvsocial.web.failures import Failures, render
 from strvsocial.web.headers import RequestIds, SecureHeaders
+from strvsocial.web.limits import Limits
 from strvsocial.web.openapi import create_openapi_config
 from strvsocial.web.origins import Origins
 from strvsocial.web.rendering import STATIC, create_template_engine
 
 PAGES: list[ControllerRouterHandler] = []
-API: list[ControllerRouterHandler] = []
+API: list[ControllerRouterHandler] = [*users_api.HANDLERS]
 MEDIA: list[ControllerRouterHandler] = []
 OPERATIONS: list[ControllerRouterHandler] = []
 
@@ -53,6 +55,8 @@ async def open_services(app: Litestar) -> AsyncIterator[None]:
             ring=doorbell.ring,
         )
         stack.push_async_callback(app.state.database.aclose)
+        app.state.limits = Limits(settings.redis_url)
+        stack.push_async_callback(app.state.limits.aclose)
         app.state.storage = await stack.enter_async_context(open_storage(settings))
         app.state.index = VectorIndex(
             settings.database_url, settings.redis_url, behind_pooler=settings.database_direct_url is not None
@@ -81,6 +85,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
         type_decoders=[(lambda kind: kind is Storage, lambda _, value: value)],
     )
     app.state.settings = settings
+    app.state.themes = NAMES
     wrap(app, settings)
     return app
 

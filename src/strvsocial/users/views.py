@@ -43,3 +43,17 @@ class AuthorView(Struct, frozen=True, kw_only=True):
     display_name: str
     avatar_url: str
     url: str
+
+
+class MeView(UserView, frozen=True, kw_only=True):
+    """The viewer, with what only they may see."""
+
+    email: str
+    role: str
+    theme: str
+
+
+class TokenView(Struct, frozen=True):
+    """A new bearer token, told this once."""
+
+    token: str

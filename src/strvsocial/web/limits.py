@@ -1,0 +1,128 @@
+"""Rate limits by GCRA, one atomic script in Redis a request.
+
+`limit()` refuses who is too fast with TooManyRequests and the seconds to wait. Without Redis, what `must_hold` (guessing
+passwords) is counted in this process; everything else passes: a limit is not worth an outage.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict
+from typing import Any
+
+import structlog
+from litestar import Request
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from strvsocial.errors import TooManyRequests
+from strvsocial.settings import Settings
+from strvsocial.web.addresses import address_block, client_address
+from strvsocial.web.rendering import viewer_of
+
+log = structlog.get_logger()
+
+# The generic cell rate algorithm: the key holds the theoretical arrival time, in milliseconds of the server's clock.
+_CHARGE = """
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
+local arrival = tonumber(redis.call('GET', KEYS[1]) or now)
+if arrival < now then arrival = now end
+local earliest = arrival + interval - interval * burst
+if earliest > now then return math.ceil(earliest - now) end
+redis.call('SET', KEYS[1], string.format('%.0f', arrival + interval), 'PX', math.ceil(arrival + interval - now))
+return 0
+"""
+_REFUND = """
+local arrival = redis.call('GET', KEYS[1])
+if arrival then
+  redis.call('SET', KEYS[1], string.format('%.0f', tonumber(arrival) - tonumber(ARGV[1])), 'KEEPTTL')
+end
+"""
+
+
+class Limits:
+    """One process's view of the limits: Redis, and what is counted here while Redis is away."""
+
+    def __init__(self, redis_url: str) -> None:
+        self.redis: Redis = Redis.from_url(redis_url, socket_timeout=0.5, socket_connect_timeout=0.5)
+        self._charge = self.redis.register_script(_CHARGE)
+        self._refund = self.redis.register_script(_REFUND)
+        self._local: OrderedDict[str, float] = OrderedDict()
+
+    async def charge(self, key: str, interval: float, burst: int, *, must_hold: bool = False) -> float:
+        """Counts one for `key`, at most `burst` at once and one each `interval` seconds. Returns seconds to wait, or 0."""
+        try:
+            wait = await self._charge(keys=[f"limit:{key}"], args=[max(1, round(interval * 1000)), burst])
+            return float(wait) / 1000
+        except (RedisError, OSError) as error:
+            log.warning("limits.no_redis", error=repr(error))
+        return self._charge_here(key, interval, burst) if must_hold else 0
+
+    async def refund(self, key: str, interval: float) -> None:
+        """Takes one count back."""
+        self._local.pop(key, None)
+        try:
+            await self._refund(keys=[f"limit:{key}"], args=[max(1, round(interval * 1000))])
+        except (RedisError, OSError) as error:
+            log.warning("limits.no_redis", error=repr(error))
+
+    async def forget(self, key: str) -> None:
+        """Takes all counts back."""
+        self._local.pop(key, None)
+        try:
+            await self.redis.delete(f"limit:{key}")
+        except (RedisError, OSError) as error:
+            log.warning("limits.no_redis", error=repr(error))
+
+    async def aclose(self) -> None:
+        await self.redis.aclose()
+
+    def _charge_here(self, key: str, interval: float, burst: int) -> float:
+        now = time.monotonic()
+        arrival = max(self._local.get(key, now), now)
+        wait = arrival + interval - interval * burst - now
+        if wait > 0:
+            return wait
+        self._local[key] = arrival + interval
+        self._local.move_to_end(key)
+        while len(self._local) > 100_000:
+            self._local.popitem(last=False)
+        return 0
+
+
+async def limit(
+    request: Request[Any, Any, Any],
+    name: str,
+    *,
+    per_minute: float,
+    burst: int,
+    who: str | None = None,
+    must_hold: bool = False,
+) -> None:
+    """Counts this request for `who`, by default the viewer or else the address (an IPv6 /64 counts as one).
+
+    Raises:
+        TooManyRequests: with the seconds to wait.
+    """
+    settings: Settings = request.app.state.settings
+    if not settings.rate_limits:
+        return
+    limits: Limits = request.app.state.limits
+    key = f"{name}:{who or whose(request)}"
+    if wait := await limits.charge(key, 60 / per_minute, burst, must_hold=must_hold):
+        raise TooManyRequests(retry_after=max(1, math.ceil(wait)))
+
+
+def whose(request: Request[Any, Any, Any]) -> str:
+    """Whom a limit counts for: the viewer, or the address block of the request."""
+    viewer = viewer_of(request.scope)
+    return f"user-{viewer.id}" if viewer is not None else address_of(request)
+
+
+def address_of(request: Request[Any, Any, Any]) -> str:
+    """The address block that the request comes from."""
+    settings: Settings = request.app.state.settings
+    return address_block(client_address(request.scope, settings.trusted_proxies))
