@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from strvsocial.db import Database
 from strvsocial.embeddings import index_changes as changes
 from strvsocial.embeddings import index_shelves as shelves
+from strvsocial.embeddings.calibration import similarities
 from strvsocial.embeddings.index_changes import SpaceRow
 from strvsocial.embeddings.index_shelves import Shelf
 from strvsocial.embeddings.index_snapshots import SnapshotStore, open_redis
@@ -141,6 +142,11 @@ class VectorIndex:
         )
         return {name: vector for name, vector in found.items() if vector is not None}
 
+    def similarities(self, space_name: str, cosines: NDArray[Any]) -> NDArray[Any]:
+        """Cosines of a space as similarities from 0 to 1, comparable between spaces."""
+        shelf = self._shelves.get(space_name)
+        return similarities(shelf.space.calibration if shelf else {}, cosines)
+
     async def search(self, space_name: str, vector: Vector, k: int) -> list[Neighbour]:
         """The `k` nearest posts to a vector of a space, nearest first."""
         shelf = self._shelves.get(space_name)
@@ -221,7 +227,10 @@ class VectorIndex:
 
     def _build_if_needed(self, space: SpaceRow) -> None:
         shelf = self._shelves.get(space.name)
-        if (shelf is None or shelf.space != space or shelf.outgrown) and space.name not in self._building:
+        is_same = shelf is not None and shelf.space.id == space.id and shelf.space.generation == space.generation
+        if shelf is not None and is_same:
+            shelf.space = space
+        if (shelf is None or not is_same or shelf.outgrown) and space.name not in self._building:
             self._building[space.name] = asyncio.create_task(self._build(space), name=f"index-{space.name}")
 
     async def _build(self, space: SpaceRow) -> None:

@@ -16,6 +16,7 @@ import structlog
 from msgspec import Struct
 from numpy.typing import NDArray
 from sqlalchemy import Row, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from strvsocial.live import wake_index
@@ -33,6 +34,7 @@ class SpaceRow(Struct, frozen=True):
     name: str
     dim: int
     generation: int
+    calibration: dict[str, Any] = {}
 
 
 class Rows(Struct, frozen=True):
@@ -46,11 +48,11 @@ class Rows(Struct, frozen=True):
 _GENERATIONS = "index.generations"
 _SPACES = text(
     """
-    select s.id, s.name, s.dim, coalesce((f.value ->> s.id::text)::bigint, 0) as generation
+    select s.id, s.name, s.dim, coalesce((f.value ->> s.id::text)::bigint, 0) as generation, s.calibration
     from embedding_spaces s left join site_facts f on f.name = :fact
     where s.state = 'active' order by s.id
     """
-)
+).columns(calibration=JSONB)
 _WATERMARK = text("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
 _CHANGED = text(
     """
@@ -98,7 +100,7 @@ async def find_site(reader: AsyncConnection) -> str:
 
 async def active_spaces(reader: AsyncConnection) -> list[SpaceRow]:
     rows = await reader.execute(_SPACES, {"fact": _GENERATIONS})
-    return [SpaceRow(row.id, row.name, row.dim, row.generation) for row in rows]
+    return [SpaceRow(row.id, row.name, row.dim, row.generation, row.calibration) for row in rows]
 
 
 async def ask_for_reload(db: AsyncSession, space_id: int) -> None:
@@ -152,7 +154,7 @@ def _decode(space: SpaceRow, rows: Sequence[Row[Any]]) -> Rows:
     changes: list[int] = []
     vectors = np.empty((len(rows), space.dim), np.float32)
     for row in rows:
-        post_id, change, stored = row._tuple()
+        post_id, change, stored = row.post_id, row.change, row.vector
         if stored is None:
             continue
         vector = np.frombuffer(stored, "<f4")
