@@ -19,6 +19,8 @@ from strvsocial.embeddings.index import VectorIndex
 from strvsocial.jobs import Doorbell
 from strvsocial.live import Listener
 from strvsocial.logs import configure_logs
+from strvsocial.recommendations import api as recommendations_api
+from strvsocial.recommendations.ranked_lists import RankedLists
 from strvsocial.settings import Settings, get_settings
 from strvsocial.storage import Storage, open_storage
 from strvsocial.themes.catalogue import NAMES, THEMES
@@ -33,7 +35,7 @@ from strvsocial.web.origins import Origins
 from strvsocial.web.rendering import STATIC, create_template_engine
 
 PAGES: list[ControllerRouterHandler] = []
-API: list[ControllerRouterHandler] = [*users_api.HANDLERS]
+API: list[ControllerRouterHandler] = [*users_api.HANDLERS, *recommendations_api.HANDLERS]
 MEDIA: list[ControllerRouterHandler] = []
 OPERATIONS: list[ControllerRouterHandler] = []
 
@@ -63,6 +65,7 @@ async def open_services(app: Litestar) -> AsyncIterator[None]:
         )
         app.state.index.start()
         stack.push_async_callback(app.state.index.aclose)
+        app.state.ranked_lists = await stack.enter_async_context(RankedLists(settings.redis_url))
         app.state.listener = Listener(settings.direct_url, on_vectors=app.state.index.wake)
         app.state.listener.start()
         stack.push_async_callback(app.state.listener.aclose)

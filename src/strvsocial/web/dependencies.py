@@ -1,4 +1,4 @@
-"""What handlers may ask for by name: `db`, `reader`, `viewer`, `me`, `admin`, `database`, `settings`, `storage`, `index`.
+"""What handlers may ask for by name: the keys of `DEPENDENCIES`.
 
 `db` is the request's one transaction. It is committed after the handler ran and its template was rendered, and before
 the first byte is sent: a commit that fails is an honest error page. A handler asks for `db` or `reader`, rarely both:
@@ -72,6 +72,10 @@ async def provide_index(request: AnyRequest) -> Any:
     return request.app.state.index
 
 
+async def provide_ranked_lists(request: AnyRequest) -> Any:
+    return request.app.state.ranked_lists
+
+
 DEPENDENCIES: dict[str, Provide] = {
     "db": Provide(provide_db),
     "reader": Provide(provide_reader),
@@ -82,4 +86,5 @@ DEPENDENCIES: dict[str, Provide] = {
     "settings": Provide(provide_settings),
     "storage": Provide(provide_storage),
     "index": Provide(provide_index),
+    "ranked_lists": Provide(provide_ranked_lists),
 }
