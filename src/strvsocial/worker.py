@@ -20,10 +20,13 @@ from strvsocial.db import Database
 from strvsocial.embeddings.active import ActiveModels
 from strvsocial.jobs import Doorbell, Handler, Lane, arq_queue, pack, redis_settings, sweep, unpack
 from strvsocial.logs import configure_logs
+from strvsocial.media.jobs import DELETE_OBJECTS
 from strvsocial.settings import Settings, get_settings
 from strvsocial.storage import Storage, open_storage
 
-WORKER_HANDLERS: Mapping[str, Handler] = {}
+WORKER_HANDLERS: Mapping[str, Handler] = {
+    "media.delete_objects": DELETE_OBJECTS,
+}
 EMBEDDER_HANDLERS: Mapping[str, Handler] = {
     EMBED_POST: EMBED_POSTS,
 }

@@ -18,14 +18,14 @@ from strvsocial.media.sandbox import Crashed, Limits, TimedOut, private_folder, 
 
 
 @pytest.fixture
-def poison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+def poison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], object]:
     """Lets a child of the test's own making run in the place of a decoder."""
     children = tmp_path / "children"
     children.mkdir()
     launcher = sandbox.CHILDREN / "launch.py"
     (children / "launch.py").write_bytes(launcher.read_bytes())
     monkeypatch.setattr(sandbox, "CHILDREN", children)
-    return lambda program: (children / "poison.py").write_text(program) and None
+    return lambda program: (children / "poison.py").write_text(program)
 
 
 async def test_a_child_sees_and_reaches_nothing(wall: str, folder: Path, tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ async def test_what_holds_is_found_by_trying(wall: str) -> None:
 
 
 async def test_a_child_that_never_ends_is_killed_with_its_children(
-    wall: str, folder: Path, poison: Callable[[str], None]
+    wall: str, folder: Path, poison: Callable[[str], object]
 ) -> None:
     poison("import os, time\nif os.fork() == 0: os.setsid()\nwhile True: time.sleep(1)")
     started = time.monotonic()
@@ -71,7 +71,7 @@ async def test_a_child_that_never_ends_is_killed_with_its_children(
 
 
 async def test_a_child_that_loops_is_stopped_by_its_processor_limit(
-    wall: str, folder: Path, poison: Callable[[str], None]
+    wall: str, folder: Path, poison: Callable[[str], object]
 ) -> None:
     poison("while True: pass")
     with pytest.raises(Crashed) as crash:
@@ -89,7 +89,7 @@ async def test_a_child_that_loops_is_stopped_by_its_processor_limit(
     ],
 )
 async def test_a_child_that_falls_over_is_told_from_a_refusal(
-    wall: str, folder: Path, poison: Callable[[str], None], program: str, by_file: bool
+    wall: str, folder: Path, poison: Callable[[str], object], program: str, by_file: bool
 ) -> None:
     poison(program)
     with pytest.raises(Crashed) as crash:
@@ -97,7 +97,7 @@ async def test_a_child_that_falls_over_is_told_from_a_refusal(
     assert crash.value.by_file is by_file
 
 
-async def test_memory_and_output_are_bounded(wall: str, folder: Path, poison: Callable[[str], None]) -> None:
+async def test_memory_and_output_are_bounded(wall: str, folder: Path, poison: Callable[[str], object]) -> None:
     poison("import sys; sys.stderr.write('y' * 100_000); bytes(2 << 30)")
     with pytest.raises(Crashed, match="status 1") as crash:
         await run_child("poison", {}, folder, Limits(wall=20, memory=1 << 30))
@@ -109,7 +109,7 @@ async def test_memory_and_output_are_bounded(wall: str, folder: Path, poison: Ca
     assert not _running_in(folder)
 
 
-async def test_cancelling_kills_the_child(wall: str, folder: Path, poison: Callable[[str], None]) -> None:
+async def test_cancelling_kills_the_child(wall: str, folder: Path, poison: Callable[[str], object]) -> None:
     poison("import time\nopen('begun', 'w').close()\nwhile True: time.sleep(1)")
     task = asyncio.create_task(run_child("poison", {}, folder, Limits(wall=60)))
     async with asyncio.timeout(10):
@@ -135,7 +135,7 @@ asyncio.run(main())
 
 
 async def test_a_killed_worker_takes_its_decoders_along(
-    wall: str, tmp_path: Path, poison: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    wall: str, tmp_path: Path, poison: Callable[[str], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poison("import time\nopen('begun', 'w').close()\nwhile True: time.sleep(1)")
     parent = tmp_path / "killed"

@@ -3,7 +3,7 @@
 The request names a `task`:
 `renditions`  `source` to WebP and AVIF at `widths`, `frames` (256 x 256 RGB) and 32 px for the placeholder;
 `avatar`      `source` to a square `avatar.webp` of `size` pixels;
-`poster`      raw RGB of `width` x `height` in `source`, or an encoded picture, to `poster.webp`, `poster.avif`, the placeholder.
+`poster`      `picture`, raw RGB of `width` x `height` or an encoded picture, to `poster.webp` and the placeholder.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import pyvips
@@ -37,10 +38,10 @@ def open_loaders() -> None:
     pyvips.cache_set_max(0)
 
 
-def read_header(max_pixels: int) -> Any:
+def read_header(max_pixels: int, name: str = "source") -> Any:
     """The picture before any pixel is decoded. Raises Refused when it would be too large."""
     try:
-        header = pyvips.Image.new_from_file("source", access="sequential")
+        header = pyvips.Image.new_from_file(name, access="sequential")
     except pyvips.Error as error:
         raise Refused("unsupported" if "heif" in str(error).lower() else "damaged") from None
     if header.width * header.height > max_pixels:
@@ -59,10 +60,10 @@ def page_count(header: Any) -> int:
     return 1
 
 
-def shrink(box: int, crop: bool = False) -> Any:
+def shrink(box: int, crop: bool = False, name: str = "source") -> Any:
     """The picture upright, in 8-bit sRGB, at most `box` pixels wide and high (or cropped to that square), in memory."""
     picture = pyvips.Image.thumbnail(
-        "source",
+        name,
         box,
         height=box,
         size="both" if crop else "down",
@@ -85,12 +86,15 @@ def flat(picture: Any) -> Any:
     return picture.flatten(background=[255, 255, 255]) if picture.hasalpha() else picture
 
 
-def save(picture: Any, stem: str) -> list[dict[str, Any]]:
+def save(picture: Any, stem: str, kinds: Sequence[str] = ("webp", "avif")) -> list[dict[str, Any]]:
     """Writes WebP and AVIF without any metadata."""
-    picture.webpsave(f"{stem}.webp", Q=80, effort=4, smart_subsample=True, keep="none")
-    picture.heifsave(f"{stem}.avif", Q=55, effort=2, compression="av1", bitdepth=8, keep="none")
+    for kind in kinds:
+        if kind == "webp":
+            picture.webpsave(f"{stem}.webp", Q=80, effort=4, smart_subsample=True, keep="none")
+        else:
+            picture.heifsave(f"{stem}.avif", Q=55, effort=2, compression="av1", bitdepth=8, keep="none")
     size = {"width": picture.width, "height": picture.height}
-    return [{"name": f"{stem}.{kind}", **size} for kind in ("webp", "avif")]
+    return [{"name": f"{stem}.{kind}", **size} for kind in kinds]
 
 
 def tiny(picture: Any) -> dict[str, Any]:
@@ -138,14 +142,14 @@ def make_avatar(request: dict[str, Any]) -> dict[str, Any]:
 
 def make_poster(request: dict[str, Any]) -> dict[str, Any]:
     if "width" in request:
-        with open("poster", "rb") as file:
+        with open("picture", "rb") as file:
             picture = pyvips.Image.new_from_memory(file.read(), request["width"], request["height"], 3, "uchar")
         picture = picture.copy(interpretation="srgb").thumbnail_image(POSTER_BOX, height=POSTER_BOX, size="down")
     else:
-        read_header(request["max_pixels"])
-        picture = shrink(POSTER_BOX)
+        read_header(request["max_pixels"], "picture")
+        picture = shrink(POSTER_BOX, name="picture")
     picture = plain(picture)
-    return {"made": save(picture, "poster"), "tiny": tiny(picture)}
+    return {"made": save(picture, "poster", ["webp"]), "tiny": tiny(picture)}
 
 
 TASKS = {"renditions": make_renditions, "avatar": make_avatar, "poster": make_poster}

@@ -1,0 +1,109 @@
+"""From the bytes that somebody sent to what the site shows. May run twice, or again after a crash: nothing doubles."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from sqlalchemy import select, update
+
+from strvsocial.db import Database
+from strvsocial.media.audio import make_audio
+from strvsocial.media.failures import CannotDecode, damaged, explain
+from strvsocial.media.gifs import make_gif
+from strvsocial.media.images import make_images
+from strvsocial.media.models import Attachment
+from strvsocial.media.probing import probe
+from strvsocial.media.products import Made
+from strvsocial.media.renditions import record
+from strvsocial.media.sandbox import DecoderFailed, private_folder
+from strvsocial.media.video import Progress, make_video
+from strvsocial.settings import Settings
+from strvsocial.storage import Storage
+
+__all__ = ["CannotDecode", "process"]
+
+UPLOADS_AT_ONCE = 4
+
+
+async def process(settings: Settings, database: Database, storage: Storage, attachment_id: int) -> str | None:
+    """Makes an attachment ready and returns its real kind, which may differ from what its first bytes suggested.
+
+    None when the attachment is gone. Raises CannotDecode for hopeless files, DecoderFailed or a storage error for what
+    may go better next time.
+    """
+    async with database.read() as reader:
+        columns = Attachment.public_id, Attachment.kind, Attachment.status, Attachment.source_key
+        found = (await reader.execute(select(*columns).where(Attachment.id == attachment_id))).one_or_none()
+    if found is None:
+        return None
+    if found.status == "ready":
+        return str(found.kind)
+    async with private_folder(settings.data_dir / "tmp") as folder:
+        await storage.get_file(found.source_key, folder / "source")
+        async with _report_progress(database, attachment_id) as on_progress:
+            made = await make(settings, folder, found.kind, on_progress)
+        await _store(storage, folder, found.public_id, made)
+        async with database.transaction() as db:
+            is_there = await record(db, attachment_id, made, folder)
+    if not is_there:
+        await storage.delete([product.key(found.public_id) for product in made.products])
+        return None
+    return made.kind
+
+
+async def make(settings: Settings, folder: Path, kind: str, on_progress: Progress) -> Made:
+    """Makes everything of `source` in a private folder. A picture may turn out to move, a film to have sound only."""
+    if kind in ("image", "gif"):
+        return await make_images(settings, folder) or await make_gif(settings, folder)
+    try:
+        probed = await probe(folder)
+    except DecoderFailed as failure:
+        raise explain(failure, kind, settings.max_image_pixels) from failure
+    if probed.film is not None:
+        return await make_video(settings, folder, probed, on_progress)
+    if probed.sound is not None:
+        return await make_audio(settings, folder, probed)
+    raise damaged(kind)
+
+
+async def _store(storage: Storage, folder: Path, public_id: str, made: Made) -> None:
+    slots = asyncio.Semaphore(UPLOADS_AT_ONCE)
+
+    async def put(name: str, key: str, mime: str) -> None:
+        async with slots:
+            await storage.put_file(key, folder / name, mime)
+
+    async with asyncio.TaskGroup() as group:
+        for product in made.products:
+            group.create_task(put(product.name, product.key(public_id), product.mime))
+
+
+@asynccontextmanager
+async def _report_progress(database: Database, attachment_id: int) -> AsyncIterator[Progress]:
+    """Writes the progress to the row, at most once a second, while the block runs."""
+    percent = 0
+
+    def on_progress(done: float) -> None:
+        nonlocal percent
+        percent = max(percent, min(99, int(100 * done)))
+
+    async def write() -> None:
+        written = 0
+        while True:
+            await asyncio.sleep(1)
+            if percent > written:
+                written = percent
+                with suppress(Exception):  # Only a number on a card: the work itself must not suffer.
+                    async with database.transaction() as db:
+                        row = update(Attachment).where(Attachment.id == attachment_id)
+                        await db.execute(row.values(progress=written))
+
+    task = asyncio.create_task(write())
+    try:
+        yield on_progress
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

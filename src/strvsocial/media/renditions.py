@@ -1,0 +1,52 @@
+"""Rows of what was made of an attachment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from strvsocial.media.attachments import want_deletion
+from strvsocial.media.models import Attachment, Rendition
+from strvsocial.media.products import Made, size_of
+
+
+async def record(db: AsyncSession, attachment_id: int, made: Made, folder: Path) -> bool:
+    """Records what was made; renditions of an earlier run that are no more go. False when the attachment is gone."""
+    attachment = await db.scalar(select(Attachment).where(Attachment.id == attachment_id).with_for_update())
+    if attachment is None:
+        return False
+    rows = [
+        {
+            "attachment_id": attachment_id,
+            "name": product.name,
+            "role": product.role,
+            "key": product.key(attachment.public_id),
+            "mime": product.mime,
+            "byte_size": size_of(folder, product.name),
+            "width": product.width,
+            "height": product.height,
+            "bitrate": product.bitrate,
+            "details": product.details,
+        }
+        for product in made.products
+    ]
+    upsert = insert(Rendition).values(rows)
+    changing = ("role", "key", "mime", "byte_size", "width", "height", "bitrate", "details")
+    await db.execute(
+        upsert.on_conflict_do_update("uq_renditions_name", set_={name: upsert.excluded[name] for name in changing})
+    )
+    gone = await db.scalars(
+        delete(Rendition)
+        .where(Rendition.attachment_id == attachment_id, Rendition.name.not_in([row["name"] for row in rows]))
+        .returning(Rendition.key)
+    )
+    if keys := list(gone):
+        await want_deletion(db, keys)
+    attachment.kind = made.kind
+    attachment.status, attachment.failure, attachment.progress = "ready", None, 100
+    attachment.width, attachment.height, attachment.duration = made.width, made.height, made.duration
+    attachment.has_audio, attachment.placeholder = made.has_audio, made.placeholder
+    return True
