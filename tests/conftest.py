@@ -14,7 +14,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from sqlalchemy import text
-from tests.front_door import Site, running_site
+from tests.front_door import Site, running_site, serving
 from tests.s3 import s3_server
 
 from strvsocial.db import Database
@@ -102,3 +102,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("STRV_TEST_STRICT") and reporter is not None and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session")
+def web_address(settings: Settings) -> Iterator[str]:
+    """The address of a real web process on the session's settings: see `front_door.serving`."""
+    with serving(settings) as (address, _):
+        yield address

@@ -11,15 +11,21 @@ The fixture `site` (see conftest.py) gives one `Site` for the whole session, on 
 
 `member(name)` signs up a new person each time, called `name` and a random ending, so tests do not meet each other.
 `cast("mod")` is the person called `mod.cast`, made once a session. `await site.make_admin(person)` promotes.
+`serving(settings)` starts a real web process on a port, for what needs one: streams, signals, browsers.
 Clients speak ASGI through httpx: no socket, the whole middleware stack.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +35,7 @@ from sqlalchemy import text
 
 from strvsocial.app import create_app
 from strvsocial.db import Database
-from strvsocial.settings import Settings
+from strvsocial.settings import ROOT, Settings
 from strvsocial.users import accounts, sessions, tokens
 from strvsocial.users.cookies import cookie_name
 
@@ -136,3 +142,43 @@ async def running(app: Litestar) -> AsyncIterator[None]:
     finally:
         ending.set()
         await task
+
+
+@contextmanager
+def serving(settings: Settings, **environment: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The address of a web process of its own, as `make up` runs it, for what needs a socket; and the process."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "uvicorn", "--factory", "strvsocial.app:create_app", "--no-access-log"]
+    process = subprocess.Popen(
+        [*command, "--no-proxy-headers", "--host", "127.0.0.1", "--port", str(port)],
+        cwd=ROOT,
+        env={**os.environ, **_environment(settings), "PORT": str(port), "PYTHONPATH": str(ROOT / "src"), **environment},
+    )
+    try:
+        _wait_until_alive(f"http://127.0.0.1:{port}/livez", process)
+        yield f"http://127.0.0.1:{port}", process
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return {
+        "DATABASE_URL": settings.database_url,
+        "REDIS_URL": settings.redis_url,
+        "STRV_DATA_DIR": str(settings.data_dir),
+        "STRV_RATE_LIMITS": "on" if settings.rate_limits else "off",
+    }
+
+
+def _wait_until_alive(url: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 30
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            if httpx.get(url, timeout=1).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.05)
+    raise RuntimeError("the web process did not come up")

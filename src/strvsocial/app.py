@@ -26,18 +26,23 @@ from strvsocial.storage import Storage, open_storage
 from strvsocial.themes.catalogue import NAMES, THEMES
 from strvsocial.users import api as users_api
 from strvsocial.users.authentication import Authentication
+from strvsocial.users.events import stream_events
+from strvsocial.users.watch import Watch
+from strvsocial.web import health
 from strvsocial.web.dependencies import DEPENDENCIES
 from strvsocial.web.failures import Failures, render
 from strvsocial.web.headers import RequestIds, SecureHeaders
 from strvsocial.web.limits import Limits
+from strvsocial.web.metrics import CountRequests, Metrics, show_metrics
 from strvsocial.web.openapi import create_openapi_config
 from strvsocial.web.origins import Origins
 from strvsocial.web.rendering import STATIC, create_template_engine
+from strvsocial.web.shutdown import Shutdown
 
 PAGES: list[ControllerRouterHandler] = []
 API: list[ControllerRouterHandler] = [*users_api.HANDLERS, *recommendations_api.HANDLERS]
 MEDIA: list[ControllerRouterHandler] = []
-OPERATIONS: list[ControllerRouterHandler] = []
+OPERATIONS: list[ControllerRouterHandler] = [*health.HANDLERS, show_metrics, stream_events]
 
 MAX_BODY_BYTES = 1_000_000
 """Of ordinary requests; routes that take files say their own `request_max_body_size`."""
@@ -69,6 +74,11 @@ async def open_services(app: Litestar) -> AsyncIterator[None]:
         app.state.listener = Listener(settings.direct_url, on_vectors=app.state.index.wake)
         app.state.listener.start()
         stack.push_async_callback(app.state.listener.aclose)
+        app.state.watch = Watch(app.state.database)
+        app.state.watch.start()
+        stack.push_async_callback(app.state.watch.aclose)
+        app.state.shutdown = Shutdown()
+        stack.enter_context(app.state.shutdown.listening())
         yield
 
 
@@ -89,6 +99,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
     )
     app.state.settings = settings
     app.state.themes = NAMES
+    app.state.metrics = Metrics()
     wrap(app, settings)
     return app
 
@@ -98,7 +109,8 @@ def wrap(app: Litestar, settings: Settings) -> None:
     inner = Authentication(app.asgi_handler, settings)
     guarded = Failures(Origins(inner, site_url=settings.site_url))
     https = settings.site_url.startswith("https://")
-    app.asgi_handler = RequestIds(SecureHeaders(guarded, https=https))
+    counted = CountRequests(SecureHeaders(guarded, https=https), app.state.metrics)
+    app.asgi_handler = RequestIds(counted)
 
 
 def _static_files() -> list[Router]:

@@ -54,6 +54,7 @@ class Listener:
     on_vectors: Callable[[], None] = lambda: None
     _subscribers: dict[int, set[asyncio.Queue[News]]] = field(default_factory=dict)
     _task: asyncio.Task[None] | None = None
+    is_connected: bool = False
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._listen(), name="live-listener")
@@ -66,6 +67,10 @@ class Listener:
     @property
     def subscriber_count(self) -> int:
         return sum(len(queues) for queues in self._subscribers.values())
+
+    def count_of(self, user_id: int) -> int:
+        """How many subscriptions one person has."""
+        return len(self._subscribers.get(user_id, ()))
 
     @asynccontextmanager
     async def subscribe(self, user_id: int) -> AsyncIterator[asyncio.Queue[News]]:
@@ -87,6 +92,7 @@ class Listener:
                 await connection.add_listener(EVENTS, self._on_event)
                 await connection.add_listener(VECTORS, lambda *_: self.on_vectors())
                 self.on_vectors()
+                self.is_connected = True
                 while not connection.is_closed():
                     await asyncio.sleep(5)
                     await connection.execute("select 1", timeout=5)
@@ -96,6 +102,7 @@ class Listener:
                 log.warning("live.disconnected", error=repr(error))
                 await asyncio.sleep(1)
             finally:
+                self.is_connected = False
                 if connection is not None:
                     with suppress(Exception):
                         await connection.close(timeout=1)

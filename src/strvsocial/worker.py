@@ -23,9 +23,11 @@ from strvsocial.logs import configure_logs
 from strvsocial.media.jobs import DELETE_OBJECTS
 from strvsocial.settings import Settings, get_settings
 from strvsocial.storage import Storage, open_storage
+from strvsocial.users import jobs as user_jobs
 
 WORKER_HANDLERS: Mapping[str, Handler] = {
     "media.delete_objects": DELETE_OBJECTS,
+    **user_jobs.HANDLERS,
 }
 EMBEDDER_HANDLERS: Mapping[str, Handler] = {
     EMBED_POST: EMBED_POSTS,

@@ -13,14 +13,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from strvsocial.db import Database
 from strvsocial.errors import BadInput, Forbidden
 from strvsocial.settings import Settings
-from strvsocial.users import accounts, follows, profiles, tokens
+from strvsocial.storage import Storage
+from strvsocial.users import accounts, avatars, follows, profiles, tokens
 from strvsocial.users.cookies import clear_cookie
 from strvsocial.users.input import AccountDeletion, EmailChange, Login, PasswordChange, ProfileChange, SignUp
 from strvsocial.users.logins import limit_confirmations, limit_sign_ups, log_in
 from strvsocial.users.views import MeView, TokenView, UserView
 from strvsocial.web.input import read_input
 from strvsocial.web.limits import limit
-from strvsocial.web.openapi import takes
+from strvsocial.web.openapi import MULTIPART, takes
 from strvsocial.web.paging import Cursor, Limit, Page
 from strvsocial.web.viewers import Viewer
 
@@ -30,6 +31,12 @@ Reader = NamedDependency[AsyncConnection]
 Me = NamedDependency[Viewer]
 MaybeViewer = NamedDependency[Viewer | None]
 Username = FromPath[str]
+
+FILE_FORM = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {"file": {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP, AVIF or GIF."}},
+}
 
 
 @post("/accounts", tags=["accounts"], opt=takes(SignUp), summary="Sign up")
@@ -103,6 +110,29 @@ async def delete_me(
     return Response(None, status_code=204, cookies=[clear_cookie(settings)])
 
 
+@put(
+    "/me/avatar",
+    tags=["me"],
+    request_max_body_size=None,
+    opt=takes(FILE_FORM, MULTIPART),
+    summary="Change my picture",
+)
+async def change_avatar(
+    request: AnyRequest, db: Db, storage: NamedDependency[Storage], settings: NamedDependency[Settings], me: Me
+) -> MeView:
+    """Takes a picture; a worker cuts it square and makes it mine within seconds (event `avatar.ready`)."""
+    await limit(request, "avatar", per_minute=6, burst=10)
+    file = await avatars.receive_avatar(request, storage, settings)
+    await avatars.change_avatar(db, me, file)
+    return await profiles.get_me(await db.connection(), me)
+
+
+@delete("/me/avatar", tags=["me"], summary="Remove my picture")
+async def remove_avatar(db: Db, me: Me) -> None:
+    """Takes my picture away; the default one is shown instead."""
+    await avatars.remove_avatar(db, me)
+
+
 @get("/users", tags=["people"], summary="Find people")
 async def find_users(
     reader: Reader,
@@ -159,6 +189,8 @@ HANDLERS: list[ControllerRouterHandler] = [
     change_password,
     change_email,
     delete_me,
+    change_avatar,
+    remove_avatar,
     find_users,
     get_user,
     follow,

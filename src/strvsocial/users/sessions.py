@@ -52,6 +52,7 @@ class SessionView(Struct, frozen=True, kw_only=True):
 async def start(db: AsyncSession, user_id: int, *, user_agent: str = "", address: str = "") -> str:
     """A new session, always with a new token. Returns the token for the cookie (`cookies.make_cookie`)."""
     token, token_hash = new_token()
+    await db.execute(delete(Session).where(Session.user_id == user_id, Session.expires_at < func.now()))
     await db.execute(
         insert(Session).values(
             user_id=user_id,
@@ -113,11 +114,6 @@ async def list_sessions(reader: AsyncConnection, viewer: Viewer) -> list[Session
         )
         for row in rows
     ]
-
-
-async def forget_expired(db: AsyncSession) -> None:
-    """Removes sessions that are over."""
-    await db.execute(delete(Session).where(Session.expires_at < func.now()))
 
 
 def as_viewer(row: Row[Any], *, session_id: int | None = None, token_id: int | None = None) -> Viewer:

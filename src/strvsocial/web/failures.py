@@ -145,8 +145,8 @@ def render(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
 
 
 def wants_json(request: Request[Any, Any, Any]) -> bool:
-    """The API always, elsewhere whoever accepts JSON and not HTML."""
-    if request.scope["path"].startswith("/api/"):
+    """The API and the events always, elsewhere whoever accepts JSON and not HTML."""
+    if request.scope["path"].startswith(("/api/", "/events")):
         return True
     accept = request.headers.get("accept", "")
     return "application/json" in accept and "text/html" not in accept

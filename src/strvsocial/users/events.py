@@ -1,0 +1,67 @@
+"""Server-sent events: `post.ready`, `post.failed`, `notification` and more, as they happen, for the viewer only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+from litestar import Request, get
+from litestar.di import NamedDependency
+from litestar.response import Stream
+
+from strvsocial.errors import TooManyRequests
+from strvsocial.live import Listener, News
+from strvsocial.users.watch import Watch
+from strvsocial.web.shutdown import Shutdown
+from strvsocial.web.viewers import Viewer
+
+HEARTBEAT_SECONDS = 15.0
+RETRY_MILLISECONDS = 3_000
+STREAMS_PER_PERSON = 20
+
+
+@get("/events", tags=["live"], summary="Live events", media_type="text/event-stream")
+async def stream_events(request: Request[Any, Any, Any], me: NamedDependency[Viewer]) -> Stream:
+    """The viewer's news as server-sent events; `data` is JSON. A comment every 15 seconds keeps the line open.
+
+    The stream ends when the session ends. It holds no database connection.
+    """
+    listener: Listener = request.app.state.listener
+    if listener.count_of(me.id) >= STREAMS_PER_PERSON:
+        raise TooManyRequests("You have very many pages open.", retry_after=30)
+    events = _events(listener, request.app.state.watch, request.app.state.shutdown, me)
+    return Stream(
+        events,
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Vary": "Cookie, Authorization"},
+    )
+
+
+async def _events(listener: Listener, watch: Watch, shutdown: Shutdown, me: Viewer) -> AsyncIterator[str]:
+    async with listener.subscribe(me.id) as news:
+        with watch.over(me) as ended:
+            yield f"retry: {RETRY_MILLISECONDS}\n: welcome\n\n"
+            endings = [asyncio.create_task(ended.wait()), asyncio.create_task(shutdown.begun.wait())]
+            try:
+                while not any(task.done() for task in endings):
+                    yield await _next(news, endings)
+            finally:
+                for task in endings:
+                    task.cancel()
+
+
+async def _next(news: asyncio.Queue[News], endings: list[asyncio.Task[Any]]) -> str:
+    """The next event as text; a comment when nothing happened for long or the stream is about to end."""
+    arriving = asyncio.create_task(news.get())
+    try:
+        await asyncio.wait({arriving, *endings}, timeout=HEARTBEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        return as_event(arriving.result()) if arriving.done() else ": still here\n\n"
+    finally:
+        arriving.cancel()
+
+
+def as_event(news: News) -> str:
+    """News as a server-sent event."""
+    return f"event: {news.kind}\ndata: {msgspec.json.encode(news.data).decode()}\n\n"

@@ -1,0 +1,71 @@
+"""For operators' probes: is the process alive, and can it serve?"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from litestar import Request, Response, get
+from litestar.types import ControllerRouterHandler
+from msgspec import Struct
+from sqlalchemy import text
+
+PROBE_SECONDS = 1.0
+
+
+class Readiness(Struct, frozen=True):
+    """`status` is `ready`, `degraded` (a part is down that we can do without for a while) or `down`."""
+
+    status: str
+    parts: dict[str, str]
+
+
+@get("/livez", tags=["operations"], summary="Alive?", media_type="text/plain")
+async def livez() -> str:
+    """The process answers. Asks nothing else, so that an outage elsewhere does not restart it."""
+    return "ok"
+
+
+@get("/readyz", tags=["operations"], summary="Ready?")
+async def readyz(request: Request[Any, Any, Any]) -> Response[Readiness]:
+    """Asks each part, for at most a second. 503 without the database; without another part it is `degraded`."""
+    state = request.app.state
+    probes: dict[str, Callable[[], Awaitable[Any]]] = {
+        "database": lambda: _ask_database(state),
+        "redis": lambda: state.limits.redis.ping(),
+        "storage": lambda: state.storage.stat("probe"),
+        "live": lambda: _check("the listener", state.listener.is_connected),
+        "index": lambda: _check("the index", state.index.ready),
+    }
+    answers = await asyncio.gather(*(_probe(probe) for probe in probes.values()))
+    parts = dict(zip(probes, answers, strict=True))
+    if parts["database"] != "ok":
+        down = Readiness("down", parts)
+        return Response(down, status_code=503, headers={"Retry-After": "5", "Cache-Control": "no-store"})
+    status = "ready" if all(part == "ok" for part in parts.values()) else "degraded"
+    return Response(Readiness(status, parts), headers={"Cache-Control": "no-store"})
+
+
+async def _probe(probe: Callable[[], Awaitable[Any]]) -> str:
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            await probe()
+    except TimeoutError:
+        return "no answer within a second"
+    except Exception as error:
+        return type(error).__name__
+    return "ok"
+
+
+async def _ask_database(state: Any) -> None:
+    async with state.database.read() as reader:
+        await reader.execute(text("select 1"))
+
+
+async def _check(part: str, is_fine: bool) -> None:
+    if not is_fine:
+        raise ConnectionError(part)
+
+
+HANDLERS: list[ControllerRouterHandler] = [livez, readyz]

@@ -1,0 +1,117 @@
+"""Prometheus metrics at /metrics. Labels are bounded: route templates, never addresses."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import structlog
+from litestar import Request, Response, get
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.process_collector import ProcessCollector
+from sqlalchemy import text
+
+from strvsocial.db import Database
+from strvsocial.jobs import QUEUES
+
+log = structlog.get_logger()
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
+_QUEUES = text(
+    """
+    select queue, count(*) filter (where state = 'queued') as waiting, count(*) filter (where state = 'running') as running,
+      coalesce(extract(epoch from now() - min(run_after) filter (where state = 'queued' and run_after <= now())), 0) as age
+    from jobs where state in ('queued', 'running') group by queue
+    """
+)
+_DEAD = text("select count(*) from jobs where state = 'dead'")
+
+
+class Metrics:
+    """One application's figures."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self.requests = Counter("strv_requests", "Requests answered.", ["method", "route", "status"], registry=registry)
+        self.seconds = Histogram(
+            "strv_request_seconds", "Seconds to the last byte; streams not counted.", ["method", "route"],
+            buckets=_BUCKETS, registry=registry,
+        )  # fmt: skip
+        self.waiting = Gauge("strv_jobs_waiting", "Jobs that wait.", ["queue"], registry=registry)
+        self.running = Gauge("strv_jobs_running", "Jobs that run.", ["queue"], registry=registry)
+        self.oldest = Gauge(
+            "strv_jobs_oldest_seconds", "How long the longest waiting due job has waited.", ["queue"], registry=registry
+        )
+        self.dead = Gauge("strv_jobs_dead", "Jobs given up.", registry=registry)
+        self.connections = Gauge("strv_database_connections", "Of the pool, by state.", ["state"], registry=registry)
+        self.streams = Gauge("strv_event_streams", "Open streams of server-sent events.", registry=registry)
+        self.database_up = Gauge("strv_database_up", "1 when the database answered this scrape.", registry=registry)
+
+    def count(self, scope: Scope, status: int, seconds: float) -> None:
+        """Counts an answered request."""
+        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+        route = str(scope.get("path_template") or "unknown")
+        self.requests.labels(method, route, str(status)).inc()
+        if route != "/events":
+            self.seconds.labels(method, route).observe(seconds)
+
+    async def collect(self, state: Any) -> None:
+        """Asks the parts for their figures."""
+        database: Database = state.database
+        pool: Any = database.engine.pool
+        self.connections.labels("in_use").set(pool.checkedout())
+        self.connections.labels("idle").set(pool.checkedin())
+        self.connections.labels("most").set(pool.size())
+        self.streams.set(state.listener.subscriber_count)
+        try:
+            async with asyncio.timeout(2), database.read() as reader:
+                rows = {row.queue: row for row in await reader.execute(_QUEUES)}
+                self.dead.set(await reader.scalar(_DEAD) or 0)
+        except Exception as error:
+            log.warning("metrics.no_database", error=repr(error))
+            self.database_up.set(0)
+            return
+        self.database_up.set(1)
+        for queue in QUEUES:
+            row = rows.get(queue)
+            self.waiting.labels(queue).set(row.waiting if row else 0)
+            self.running.labels(queue).set(row.running if row else 0)
+            self.oldest.labels(queue).set(float(row.age) if row else 0)
+
+
+class CountRequests:
+    """Counts every answer and its time."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app, self.metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 500
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_and_note)
+        finally:
+            self.metrics.count(scope, status, time.perf_counter() - started)
+
+
+@get("/metrics", tags=["operations"], summary="Metrics", media_type="text/plain")
+async def show_metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """Figures in Prometheus' text format."""
+    metrics: Metrics = request.app.state.metrics
+    await metrics.collect(request.app.state)
+    return Response(
+        generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"}
+    )
