@@ -21,6 +21,7 @@ from strvsocial.live import Listener
 from strvsocial.logs import configure_logs
 from strvsocial.recommendations import api as recommendations_api
 from strvsocial.recommendations.ranked_lists import RankedLists
+from strvsocial.search import api as search_api
 from strvsocial.settings import Settings, get_settings
 from strvsocial.storage import Storage, open_storage
 from strvsocial.themes.catalogue import NAMES, THEMES
@@ -40,7 +41,7 @@ from strvsocial.web.rendering import STATIC, create_template_engine
 from strvsocial.web.shutdown import Shutdown
 
 PAGES: list[ControllerRouterHandler] = []
-API: list[ControllerRouterHandler] = [*users_api.HANDLERS, *recommendations_api.HANDLERS]
+API: list[ControllerRouterHandler] = [*users_api.HANDLERS, *recommendations_api.HANDLERS, *search_api.HANDLERS]
 MEDIA: list[ControllerRouterHandler] = []
 OPERATIONS: list[ControllerRouterHandler] = [*health.HANDLERS, show_metrics, stream_events]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
+from litestar.types import ControllerRouterHandler
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from strvsocial.content.views import FeedItem, SimilarItem
@@ -12,6 +13,7 @@ from strvsocial.embeddings.index import VectorIndex
 from strvsocial.recommendations.for_you import list_for_you
 from strvsocial.recommendations.ranked_lists import RankedLists
 from strvsocial.recommendations.similar import list_similar
+from strvsocial.recommendations.suggestions import SuggestedUser, list_suggestions
 from strvsocial.web.paging import Cursor, Limit, Page
 from strvsocial.web.viewers import Viewer
 
@@ -44,4 +46,12 @@ async def for_you(
     return await list_for_you(reader, index, ranked_lists, me, cursor, limit)
 
 
-HANDLERS = [similar, for_you]
+@get("/suggestions/users", name="recommendations.users.list", tags=["users"])
+async def users(
+    reader: Reader, index: NamedDependency[VectorIndex], me: NamedDependency[Viewer], limit: Limit = 20
+) -> Page[SuggestedUser]:
+    """People whom you do not follow and whose posts are like what you posted or looked at."""
+    return await list_suggestions(reader, index, me, limit)
+
+
+HANDLERS: list[ControllerRouterHandler] = [similar, for_you, users]
