@@ -18,7 +18,7 @@ from strvsocial.db import Database
 from strvsocial.embeddings import pipeline, vectors
 from strvsocial.embeddings.active import Active, ActiveModels
 from strvsocial.embeddings.findings import SAMPLE_RATE
-from strvsocial.embeddings.inputs import Analysis, AttachmentInput, PostInput
+from strvsocial.embeddings.inputs import Analysis, AttachmentInput, PostInput, PostVectors
 from strvsocial.errors import StrvError, Unavailable
 from strvsocial.jobs import Claimed, Handler, Postpone
 from strvsocial.live import wake_index
@@ -33,14 +33,19 @@ _HOLD = text("select id, version, status from posts where id = any(:ids) order b
 
 
 class Context(Protocol):
-    """What this job needs of the embedder's context."""
+    """What embedding needs of the context of its process."""
 
     database: Database
     storage: Storage
+
+
+class EmbedderContext(Context, Protocol):
+    """What the job needs of the embedder's context."""
+
     models: ActiveModels
 
 
-async def embed_posts(context: Context, jobs: list[Claimed]) -> None:
+async def embed_posts(context: EmbedderContext, jobs: list[Claimed]) -> None:
     """Embeds the posts of `jobs` together. Posts without unheard audio are finished before any listening begins."""
     try:
         active = await context.models.get()
@@ -53,19 +58,26 @@ async def embed_posts(context: Context, jobs: list[Claimed]) -> None:
 
 
 async def _embed(context: Context, active: Active, priorities: dict[int, int]) -> None:
+    for post_id in await embed_together(context, active, list(priorities)):
+        await want_again(context.database, post_id, priorities[post_id])
+
+
+async def embed_together(context: Context, active: Active, post_ids: list[int], *, finish: bool = True) -> list[int]:
+    """Embeds posts as one batch; the ids of those whose audio was not heard up to its end."""
     async with context.database.read() as reader:
-        posts = await load_posts(reader, list(priorities), pipeline.keys_of(active.profile))
+        posts = await load_posts(reader, post_ids, pipeline.keys_of(active.profile))
     posts = await _look(context, active, posts)
     silent = [post for post in posts if not any(pipeline.speakers(post, active.profile))]
-    await store(context, active, [await _hear_sounds(context, active, post) for post in silent])
-    left = LISTEN_SECONDS * SAMPLE_RATE
+    await store(context, active, [await _hear_sounds(context, active, post) for post in silent], finish=finish)
+    left, unfinished = LISTEN_SECONDS * SAMPLE_RATE, []
     for post in posts:
         if any(pipeline.speakers(post, active.profile)):
             heard, left = await _listen(context, active, post, left)
             if any(pipeline.speakers(heard, active.profile)):
-                await want_again(context.database, post.id, priorities[post.id])
+                unfinished.append(post.id)
             else:
-                await store(context, active, [await _hear_sounds(context, active, heard)])
+                await store(context, active, [await _hear_sounds(context, active, heard)], finish=finish)
+    return unfinished
 
 
 async def _look(context: Context, active: Active, posts: list[PostInput]) -> list[PostInput]:
@@ -116,10 +128,11 @@ def _with_attachments(post: PostInput, attachments: list[AttachmentInput]) -> Po
     return msgspec.structs.replace(post, attachments=attachments)
 
 
-async def store(context: Context, active: Active, posts: Sequence[PostInput]) -> None:
+async def store(context: Context, active: Active, posts: Sequence[PostInput], *, finish: bool = True) -> None:
     """Encodes what is left to encode and stores the vectors of posts that are still as they were read.
 
-    A post that changed meanwhile has a newer job, which finds the analyses that were kept.
+    A post that changed meanwhile has a newer job, which finds the analyses that were kept. `finish`: the posts no longer
+    wait for their embedding afterwards.
     """
     if not posts:
         return
@@ -131,14 +144,26 @@ async def store(context: Context, active: Active, posts: Sequence[PostInput]) ->
         for result in made:
             if (result.post.id, result.post.version) not in current:
                 continue
-            for name, (vector, input_hash) in result.vectors.items():
-                entries.append(vectors.Entry(active.spaces[name].id, result.post.id, vector, input_hash))
+            entries += _entries(active, result)
             if result.absent and result.post.hashes:
                 gone = [active.spaces[name].id for name in result.absent]
                 await vectors.withdraw(db, result.post.id, gone)
-            await finish_post(db, result.post.id)
+            if finish:
+                await finish_post(db, result.post.id)
         await vectors.upsert(db, entries)
         await wake_index(db)
+
+
+def _entries(active: Active, result: PostVectors) -> list[vectors.Entry]:
+    """The rows of a post. One without words gets a tombstone among the texts: it was dealt with and is not missing."""
+    post_id = result.post.id
+    entries = [
+        vectors.Entry(active.spaces[name].id, post_id, vector, input_hash)
+        for name, (vector, input_hash) in result.vectors.items()
+    ]
+    if "text" in result.absent:
+        entries.append(vectors.Entry(active.spaces["text"].id, post_id, None, None))
+    return entries
 
 
 async def _gave_up(context: Context, job: Claimed, error: str) -> None:

@@ -71,6 +71,15 @@ _TROUBLE = text(
     where name = 'models' and value ->> 'trouble' is distinct from :trouble
     """
 )
+_DROP_BUILDING = text("delete from embedding_spaces where state = 'building' and id <> all(:kept)")
+_RETIRE = text("update embedding_spaces set state = 'retired' where state = 'active' and id <> all(:ids)")
+_ACTIVATE = text("update embedding_spaces set state = 'active' where id = any(:ids)")
+_RECORD = text(
+    """
+    insert into site_facts (name, value) values ('models', jsonb_build_object('profile', cast(:profile as text)))
+    on conflict (name) do update set value = excluded.value
+    """
+)
 
 
 async def active_spaces(reader: Reader) -> list[Space]:
@@ -141,6 +150,33 @@ async def add_space(db: AsyncSession, name: str, profile: Profile, wanted: Mappi
     values = {"name": name, "profile": profile.name, "state": state, **wanted}
     row = await db.execute(_INSERT, {**values, "calibration": calibration.known(wanted["model"])})
     return _space(row.one())
+
+
+async def begin_switch(db: AsyncSession, profile: Profile) -> dict[str, Space]:
+    """The spaces by name that `profile` fills: building ones, gone on with when they were begun, or active ones that stay.
+
+    What another switch has begun is thrown away.
+    """
+    await db.execute(_LOCK)
+    known = await list_spaces(db, ["active", "building"])
+    found: dict[str, Space] = {}
+    for name, wanted in wanted_spaces(profile).items():
+        same = [s for s in known if (s.name, s.model, s.revision) == (name, wanted["model"], wanted["revision"])]
+        stays = [space for space in same if space.state == "active" and name == "sound"]
+        begun = [space for space in same if space.state == "building" and space.profile == profile.name]
+        found[name] = (stays or begun or [await add_space(db, name, profile, wanted, "building")])[0]
+    kept = [space.id for space in found.values()]
+    await db.execute(_DROP_BUILDING, {"kept": kept})
+    return found
+
+
+async def finish_switch(db: AsyncSession, profile: Profile, spaces: Mapping[str, Space]) -> None:
+    """Makes `spaces` the active ones and `profile` the recorded one, at once."""
+    await db.execute(_LOCK)
+    ids = [space.id for space in spaces.values()]
+    await db.execute(_RETIRE, {"ids": ids})
+    await db.execute(_ACTIVATE, {"ids": ids})
+    await db.execute(_RECORD, {"profile": profile.name})
 
 
 def _space(row: Row[Any]) -> Space:
