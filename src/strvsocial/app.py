@@ -19,6 +19,7 @@ from strvsocial.embeddings.index import VectorIndex
 from strvsocial.jobs import Doorbell
 from strvsocial.live import Listener
 from strvsocial.logs import configure_logs
+from strvsocial.media import api as media_api
 from strvsocial.recommendations import api as recommendations_api
 from strvsocial.recommendations.ranked_lists import RankedLists
 from strvsocial.search import api as search_api
@@ -41,7 +42,12 @@ from strvsocial.web.rendering import STATIC, create_template_engine
 from strvsocial.web.shutdown import Shutdown
 
 PAGES: list[ControllerRouterHandler] = []
-API: list[ControllerRouterHandler] = [*users_api.HANDLERS, *recommendations_api.HANDLERS, *search_api.HANDLERS]
+API: list[ControllerRouterHandler] = [
+    *users_api.HANDLERS,
+    *media_api.HANDLERS,
+    *recommendations_api.HANDLERS,
+    *search_api.HANDLERS,
+]
 MEDIA: list[ControllerRouterHandler] = []
 OPERATIONS: list[ControllerRouterHandler] = [*health.HANDLERS, show_metrics, stream_events]
 

@@ -30,7 +30,7 @@ def upload_settings(folder: Any, **changes: Any) -> Settings:
 
 
 @dataclass
-class Site:
+class FormSite:
     """What tests look at: the app, its storage and its slots."""
 
     settings: Settings
@@ -137,18 +137,18 @@ def make_app(settings: Settings, storage: Storage, rules: FormRules) -> Litestar
 
 
 @pytest_asyncio.fixture(params=["files", "s3"])
-async def site(request: pytest.FixtureRequest, tmp_path: Any) -> AsyncIterator[Site]:
+async def form_site(request: pytest.FixtureRequest, tmp_path: Any) -> AsyncIterator[FormSite]:
     settings = upload_settings(tmp_path)
     if request.param == "s3":
         server: S3Server = request.getfixturevalue("s3_server")
         settings = settings.model_copy(update=server.settings("forms"))
     async with open_storage(settings) as storage:
-        yield Site(settings, storage, make_app(settings, storage, RULES))
+        yield FormSite(settings, storage, make_app(settings, storage, RULES))
         await storage.delete([item.key async for item in storage.list("")])
 
 
 @pytest_asyncio.fixture
-async def local_site(tmp_path: Any) -> AsyncIterator[Site]:
+async def local_site(tmp_path: Any) -> AsyncIterator[FormSite]:
     settings = upload_settings(tmp_path)
     async with open_storage(settings) as storage:
-        yield Site(settings, storage, make_app(settings, storage, RULES))
+        yield FormSite(settings, storage, make_app(settings, storage, RULES))

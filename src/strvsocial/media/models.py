@@ -24,7 +24,12 @@ from strvsocial.db import Base, Timestamp, bigint_id
 
 
 class Upload(Base):
-    """A tus upload. `parts` are the ETags of the parts stored so far; `offset` counts the bytes in them."""
+    """A tus upload.
+
+    `parts` are the ETags of the parts stored so far, all of `part_bytes` but the last of the file. `offset` counts the
+    bytes that are safe: those parts, and the beginning of the next one, which lies in storage as `tails/{public_id}`.
+    Who holds `lock_token` until `locked_until` may add to it.
+    """
 
     __tablename__ = "uploads"
     __table_args__ = (CheckConstraint("state in ('open', 'finished', 'used')", name="state"),)
@@ -36,12 +41,14 @@ class Upload(Base):
     key: Mapped[str] = mapped_column(String(200))
     multipart_id: Mapped[str] = mapped_column(Text, server_default="")
     parts: Mapped[list[str]] = mapped_column(JSONB, server_default="[]")
+    part_bytes: Mapped[int]
     length: Mapped[int] = mapped_column(BigInteger)
     offset: Mapped[int] = mapped_column(BigInteger, server_default="0")
     filename: Mapped[str] = mapped_column(String(255), server_default="")
     media_type: Mapped[str | None] = mapped_column(String(8))
     mime: Mapped[str | None] = mapped_column(String(64))
     sha256: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    lock_token: Mapped[int | None] = mapped_column(BigInteger)
     locked_until: Mapped[datetime | None] = mapped_column(Timestamp)
     created_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
     expires_at: Mapped[datetime] = mapped_column(Timestamp, index=True)

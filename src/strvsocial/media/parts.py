@@ -140,6 +140,7 @@ def _write_to_file(buffer: bytearray, size: int) -> IO[bytes]:
 
 def _read_into(file: IO[bytes], buffer: bytearray, size: int) -> None:
     file.seek(0)
+    buffer.extend(bytes(max(0, size - len(buffer))))
     with memoryview(buffer) as view:
         read = file.readinto(view[:size])  # type: ignore[attr-defined]
     if read != size:
@@ -150,7 +151,8 @@ class PartWriter:
     """Writes one object to storage in parts of one size. `finish` or `abort` must be called.
 
     `on_stored(etag, byte_size)` is awaited after each stored part, in order. With `etags` it goes on where an earlier
-    writer of the same multipart upload stopped. `digest` is updated with every part that this writer stores.
+    writer of the same multipart upload stopped. `digest` is updated with every part that this writer stores. Without
+    `overlap` nothing is taken while a part is being stored: less is lost when the process dies.
     """
 
     def __init__(
@@ -164,6 +166,7 @@ class PartWriter:
         multipart_id: str = "",
         etags: list[str] | None = None,
         on_stored: Callable[[str, int], Awaitable[None]] | None = None,
+        overlap: bool = True,
     ) -> None:
         self.storage, self.key, self.mime = storage, key, mime
         self.multipart_id = multipart_id
@@ -171,8 +174,9 @@ class PartWriter:
         self.digest = hashlib.sha256()
         self.byte_size = 0
         self._slots = slots
-        self._part_bytes = min(part_bytes or slots.part_bytes, slots.part_bytes)
+        self._part_bytes = part_bytes or slots.part_bytes
         self._on_stored = on_stored
+        self._overlap = overlap
         self._part: Part | None = None
         self._storing: asyncio.Task[None] | None = None
 
@@ -193,10 +197,20 @@ class PartWriter:
             await self._hand_over()
         await self._wait()
 
-    async def settle(self) -> None:
-        """Waits for full parts on their way and drops the rest, as when a client has gone."""
-        self._drop_part()
+    async def take_rest(self) -> bytes:
+        """What was written and does not fill a part, taken out again, once the full parts are stored."""
         await self._wait()
+        part, self._part = self._part, None
+        if part is None:
+            return b""
+        try:
+            return bytes(await part.get_data())
+        finally:
+            part.release()
+
+    @property
+    def is_storing(self) -> bool:
+        return self._storing is not None and not self._storing.done()
 
     async def finish(self) -> None:
         """Makes the object. One that fits into one part is stored by one request."""
@@ -213,7 +227,7 @@ class PartWriter:
 
         What storage is doing just now is waited for: cancelled in the middle, it could appear after the removal.
         """
-        self._drop_part()
+        self.drop()
         if self._storing is not None:
             await asyncio.gather(self._storing, return_exceptions=True)
         with suppress(StrvError):
@@ -221,7 +235,8 @@ class PartWriter:
                 await self.storage.abort_multipart(self.key, self.multipart_id)
             await self.storage.delete([self.key])
 
-    def _drop_part(self) -> None:
+    def drop(self) -> None:
+        """Gives back what was written and does not fill a part."""
         if self._part is not None:
             self._part.release()
             self._part = None
@@ -235,6 +250,8 @@ class PartWriter:
         part, self._part = self._part, None
         assert part is not None
         self._storing = asyncio.create_task(self._store(part))
+        if not self._overlap:
+            await self._wait()
 
     async def _store_whole(self) -> None:
         part, self._part = self._part, None

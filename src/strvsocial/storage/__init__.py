@@ -1,7 +1,8 @@
 """Where bytes lie: local files by default, S3 when a bucket is set. One interface, one test-suite for both.
 
-Keys: `originals/{id}` as uploaded, `media/{attachment}/{rendition}` served, `work/{attachment}/{name}` for the embedder
-only, `avatars/{id}.webp` served.
+Keys: `originals/{id}` as uploaded, `tails/{upload}` the beginning of a part that a resumable upload has yet to send the
+rest of, `media/{attachment}/{rendition}` served, `work/{attachment}/{name}` for the embedder only, `avatars/{id}.webp`
+served.
 """
 
 from __future__ import annotations

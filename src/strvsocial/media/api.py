@@ -1,0 +1,188 @@
+"""Resumable uploads: tus 1.0 with creation, expiration and termination (https://tus.io/protocols/resumable-upload).
+
+A finished upload becomes part of a post by its id: `POST /api/v1/posts` with `upload=<id>`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+from litestar import Request, Response, Router, delete, head, patch, post, route
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath
+
+from strvsocial.db import Database
+from strvsocial.errors import BadInput, Conflict, StrvError, UnsupportedMedia
+from strvsocial.media import uploads
+from strvsocial.media.appending import Overflow, Places, append, complete_stored, remove_upload
+from strvsocial.media.bodies import get_part_slots, read_body
+from strvsocial.media.models import Upload
+from strvsocial.media.uploads import Locked
+from strvsocial.settings import Settings
+from strvsocial.web.viewers import Viewer
+
+AnyRequest = Request[Any, Any, Any]
+
+VERSION = "1.0.0"
+CHUNK_TYPE = "application/offset+octet-stream"
+MOST_METADATA = 4_000
+_LARGEST_NUMBER = 18
+
+
+class OtherVersion(StrvError):
+    status, code, message = 412, "tus_version", f"Please speak tus {VERSION}: send the header Tus-Resumable: {VERSION}."
+
+
+async def provide_places(request: AnyRequest) -> Places:
+    """What an upload needs of this process."""
+    state = request.app.state
+    return Places(state.settings, state.database, state.storage, get_part_slots(state, state.settings))
+
+
+@route(["/", "/{upload_id:str}"], http_method=["OPTIONS"], name="media.uploads.options", status_code=204)
+async def show_options(settings: NamedDependency[Settings]) -> Response[None]:
+    """What this server can do."""
+    largest = max(settings.max_bytes(media_type) for media_type in ("image", "gif", "audio", "video"))
+    return _answer(
+        204,
+        {"Tus-Version": VERSION, "Tus-Extension": "creation,expiration,termination", "Tus-Max-Size": str(largest)},
+    )
+
+
+@post("/", name="media.uploads.create", status_code=201)
+async def create_upload(
+    request: AnyRequest,
+    me: NamedDependency[Viewer],
+    settings: NamedDependency[Settings],
+    database: NamedDependency[Database],
+) -> Response[None]:
+    """Announces a file of `Upload-Length` bytes; `Upload-Metadata` may name it (`filename`). `Location` takes its bytes."""
+    _check_version(request)
+    length = _number(request, "upload-length")
+    filename = _metadata(request).get("filename", "")
+    async with database.transaction() as db:
+        upload = await uploads.create(db, me.id, length, filename, settings)
+    location = f"/api/v1/uploads/{upload.public_id}"
+    return _answer(201, {"Location": location, "Upload-Offset": "0", **_expires(upload.expires_at)})
+
+
+@head("/{upload_id:str}", name="media.uploads.show", status_code=200)
+async def show_upload(
+    upload_id: FromPath[str], request: AnyRequest, me: NamedDependency[Viewer], places: NamedDependency[Places]
+) -> Response[None]:
+    """How much of an upload is here: `Upload-Offset`."""
+    _check_version(request)
+    upload = await uploads.get(places.database, me.id, upload_id)
+    if upload.state == "open" and upload.offset == upload.length:
+        upload = await _complete(places, me, upload)
+    return _answer(
+        200,
+        {
+            "Upload-Offset": str(upload.offset),
+            "Upload-Length": str(upload.length),
+            **_expires(upload.expires_at),
+        },
+    )
+
+
+@patch("/{upload_id:str}", name="media.uploads.append", status_code=204, request_max_body_size=None)
+async def append_to_upload(
+    upload_id: FromPath[str], request: AnyRequest, me: NamedDependency[Viewer], places: NamedDependency[Places]
+) -> Response[None]:
+    """Adds the body at `Upload-Offset`, which must be where the upload stands."""
+    _check_version(request)
+    if request.headers.get("content-type", "").split(";")[0].strip().lower() != CHUNK_TYPE:
+        raise UnsupportedMedia(f"The bytes of an upload are sent as {CHUNK_TYPE}.", code="not_a_chunk")
+    offset = _number(request, "upload-offset")
+    upload = await uploads.get(places.database, me.id, upload_id)
+    if upload.state != "open" and offset == upload.length:
+        return _answer(204, {"Upload-Offset": str(upload.length), **_expires(upload.expires_at)})
+    lease = await uploads.take_lease(places.database, me.id, upload_id)
+    try:
+        _check_fits(request, lease.upload, offset)
+    except StrvError:
+        await uploads.end_lease(places.database, lease)
+        raise
+    new_offset = await append(places, lease, read_body(request))
+    expires = datetime.now(UTC) + timedelta(seconds=places.settings.upload_ttl_seconds)
+    return _answer(204, {"Upload-Offset": str(new_offset), **_expires(expires)})
+
+
+@delete("/{upload_id:str}", name="media.uploads.remove", status_code=204)
+async def delete_upload(
+    upload_id: FromPath[str], request: AnyRequest, me: NamedDependency[Viewer], places: NamedDependency[Places]
+) -> Response[None]:
+    """Removes an upload that no post uses, and its bytes."""
+    _check_version(request)
+    await remove_upload(places, me.id, upload_id)
+    return _answer(204, {})
+
+
+async def _complete(places: Places, me: Viewer, upload: Upload) -> Upload:
+    """All bytes are here, but the process that stored them died before it could say so."""
+    try:
+        lease = await uploads.take_lease(places.database, me.id, upload.public_id)
+    except Locked:
+        raise
+    except Conflict:  # Finished in the meantime.
+        return await uploads.get(places.database, me.id, upload.public_id)
+    await complete_stored(places, lease)
+    return await uploads.get(places.database, me.id, upload.public_id)
+
+
+def _check_fits(request: AnyRequest, upload: Upload, offset: int) -> None:
+    if offset != upload.offset:
+        raise Conflict(f"This upload stands at {upload.offset}, not at {offset}.", code="other_offset")
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > upload.length - offset:
+        raise Overflow
+
+
+def _check_version(request: AnyRequest) -> None:
+    if request.headers.get("tus-resumable") != VERSION:
+        raise OtherVersion
+
+
+def _number(request: AnyRequest, name: str) -> int:
+    value = request.headers.get(name, "")
+    if not (value.isascii() and value.isdecimal() and len(value) <= _LARGEST_NUMBER):
+        raise BadInput(f"The header {name.title()} must be a number of bytes.", fields={name.title(): "A number."})
+    return int(value)
+
+
+def _metadata(request: AnyRequest) -> dict[str, str]:
+    """`Upload-Metadata`: pairs of a key and a base64 value, with commas between them."""
+    header = request.headers.get("upload-metadata", "")
+    if len(header) > MOST_METADATA:
+        raise BadInput(fields={"Upload-Metadata": "This is longer than we take."})
+    found = {}
+    for pair in header.split(","):
+        key, _, value = pair.strip().partition(" ")
+        try:
+            found[key] = base64.b64decode(value, validate=True).decode()
+        except (binascii.Error, ValueError) as error:
+            raise BadInput(fields={"Upload-Metadata": "Values must be UTF-8 in base64."}) from error
+    return found
+
+
+def _expires(moment: datetime) -> dict[str, str]:
+    return {"Upload-Expires": format_datetime(moment.astimezone(UTC), usegmt=True)}
+
+
+def _answer(status: int, headers: dict[str, str]) -> Response[None]:
+    everywhere = {"Tus-Resumable": VERSION, "Cache-Control": "no-store"}
+    return Response(None, status_code=status, headers={**everywhere, **headers})
+
+
+HANDLERS = [
+    Router(
+        "/uploads",
+        route_handlers=[show_options, create_upload, show_upload, append_to_upload, delete_upload],
+        dependencies={"places": Provide(provide_places)},
+        tags=["uploads"],
+    )
+]
