@@ -18,7 +18,7 @@ from tests.front_door import Site, running_site, serving
 from tests.s3 import s3_server
 
 from strvsocial.db import Database
-from strvsocial.settings import ROOT, Settings
+from strvsocial.settings import ROOT, Settings, get_settings
 
 __all__ = ["s3_server"]
 
@@ -54,7 +54,9 @@ def settings(servers: tuple[str, str], tmp_path_factory: pytest.TempPathFactory)
             env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
             capture_output=True,
         )
+        get_settings.cache_clear()  # Some module may have asked before.
         yield Settings()
+    get_settings.cache_clear()
     asyncio.run(_run_on(server, f"drop database {name} with (force)"))
 
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 import typer
 from pydantic import ValidationError
 
+from strvsocial.content import commands as content_commands
 from strvsocial.content import embedding_commands, model_commands
 from strvsocial.embeddings import index_commands
 from strvsocial.logs import configure_logs
@@ -14,6 +15,7 @@ from strvsocial.settings import get_settings
 
 app = typer.Typer(no_args_is_help=True, help="STRV.social, for the people who run it.", pretty_exceptions_enable=False)
 
+app.add_typer(content_commands.app, name="posts")
 app.add_typer(embedding_commands.app, name="embeddings")
 app.add_typer(index_commands.app, name="index")
 app.add_typer(model_commands.app, name="models")

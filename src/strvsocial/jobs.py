@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -202,6 +202,20 @@ async def enqueue(
         },
     )
     ring_after_commit(db, queue)
+
+
+async def enqueue_many(
+    db: AsyncSession, kind: str, wanted: Sequence[tuple[Mapping[str, Any], str | None]], *, queue: str, priority: int
+) -> None:
+    """`enqueue` for many payloads of one kind, each with its dedupe key, in one round trip."""
+    if wanted:
+        shared = {"queue": queue, "kind": kind, "priority": priority, "delay": 0}
+        rows = [
+            {**shared, "payload": msgspec.json.encode(dict(payload)).decode(), "dedupe_key": dedupe_key}
+            for payload, dedupe_key in wanted
+        ]
+        await db.execute(_ENQUEUE, rows)
+        ring_after_commit(db, queue)
 
 
 class Doorbell:

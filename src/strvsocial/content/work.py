@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from strvsocial.jobs import URGENT, enqueue
+from strvsocial.jobs import URGENT, enqueue, enqueue_many
 
 PROCESS_ATTACHMENT = "content.process_attachment"
 PROCESS_FILM = "content.process_film"
@@ -21,3 +23,8 @@ async def want_processing(db: AsyncSession, attachment_id: int, kind: str, prior
 
 async def want_embedding(db: AsyncSession, post_id: int, priority: int = URGENT) -> None:
     await enqueue(db, EMBED_POST, {"post_id": post_id}, queue="embed", priority=priority, dedupe_key=f"embed:{post_id}")
+
+
+async def want_many_embeddings(db: AsyncSession, post_ids: Sequence[int], priority: int) -> None:
+    wanted = [({"post_id": post_id}, f"embed:{post_id}") for post_id in post_ids]
+    await enqueue_many(db, EMBED_POST, wanted, queue="embed", priority=priority)
