@@ -14,6 +14,7 @@ from litestar.static_files import create_static_files_router
 from litestar.template import TemplateConfig
 from litestar.types import ControllerRouterHandler
 
+from strvsocial.content import api as content_api
 from strvsocial.db import Database
 from strvsocial.embeddings.index import VectorIndex
 from strvsocial.jobs import Doorbell
@@ -45,6 +46,7 @@ PAGES: list[ControllerRouterHandler] = []
 API: list[ControllerRouterHandler] = [
     *users_api.HANDLERS,
     *media_api.HANDLERS,
+    *content_api.HANDLERS,
     *recommendations_api.HANDLERS,
     *search_api.HANDLERS,
 ]

@@ -1,0 +1,135 @@
+"""Posts as people and clients send them: a form with files, a plain form, or JSON. Pages and API share this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from litestar import Request
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from strvsocial.content.drafts import Changes, Draft, Files
+from strvsocial.content.edits import edit
+from strvsocial.content.models import Post
+from strvsocial.content.posts import find_published, publish
+from strvsocial.errors import BadInput, TooLarge
+from strvsocial.media.attachments import want_deletion
+from strvsocial.media.incoming import FORM_BYTES, Form, FormRules, StoredFile, discard, receive_form
+from strvsocial.settings import Settings
+from strvsocial.storage import Storage
+from strvsocial.web.viewers import Viewer
+
+AnyRequest = Request[Any, Any, Any]
+
+# Bytes of one value: beyond these nobody reads on; the limits that people are told are checked later, in characters.
+_WORDS = {"title": 200_000, "text": 200_000, "tags": 20_000, "visibility": 100}
+_NEW = {**_WORDS, "alt": 20_000}
+_EDIT = {**_NEW, "alts": 20_000, "order": 100, "remove": 100}
+_ONCE = ("title", "text", "visibility")
+_MOST = 100
+"""Values of one field in JSON, as in a form."""
+
+
+async def publish_sent(request: AnyRequest, db: AsyncSession, storage: Storage, settings: Settings, me: Viewer) -> Post:
+    """Publishes what a request sends. Equal submits with one `Idempotency-Key` get the one post. Raises BadInput.
+
+    Whatever is raised, no bytes that were sent stay behind, and uploads that were named stay unused.
+    """
+    key = request.headers.get("idempotency-key")
+    fields, files = await _read(request, storage, settings, _NEW)
+    try:
+        if key and len(key) <= 200 and "\0" not in key and (earlier := await find_published(db, me.id, key)):
+            await want_deletion(db, [file.key for file in files])
+            return earlier
+        draft = Draft(
+            title=_one(fields, "title") or "",
+            text=_one(fields, "text") or "",
+            tags=fields.get("tags", ()),
+            visibility=_one(fields, "visibility") or "public",
+            files=_with_alts(fields, files),
+            idempotency_key=key,
+        )
+        return await publish(db, me.id, draft)
+    except BaseException:
+        await discard(storage, files)
+        raise
+
+
+async def edit_sent(
+    request: AnyRequest, db: AsyncSession, storage: Storage, settings: Settings, me: Viewer, public_id: str
+) -> Post:
+    """Edits one's own post with what a request sends. In a form, an empty `tags` field means no tags."""
+    fields, files = await _read(request, storage, settings, _EDIT)
+    try:
+        changes = Changes(
+            title=_one(fields, "title"),
+            text=_one(fields, "text"),
+            tags=fields.get("tags"),
+            visibility=_one(fields, "visibility"),
+            alts=fields.get("alts"),
+            remove=fields.get("remove", ()),
+            order=fields.get("order", ()),
+            files=_with_alts(fields, files),
+        )
+        return await edit(db, me, public_id, changes)
+    except BaseException:
+        await discard(storage, files)
+        raise
+
+
+async def _read(request: AnyRequest, storage: Storage, settings: Settings, rules: Mapping[str, int]) -> Form:
+    if request.headers.get("content-type", "").split(";", 1)[0].strip().lower() == "application/json":
+        form = Form(await _read_json(request, rules), [])
+    else:
+        form = await receive_form(request, storage, settings, FormRules(fields=rules))
+    repeated = [name for name in _ONCE if len(form.fields.get(name, ())) > 1]
+    if repeated:
+        await discard(storage, form.files)
+        raise BadInput(fields=dict.fromkeys(repeated, "Give this once."))
+    return form
+
+
+async def _read_json(request: AnyRequest, rules: Mapping[str, int]) -> dict[str, list[str]]:
+    """A JSON object of texts and lists of texts, as the fields of a form."""
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > FORM_BYTES:
+            raise TooLarge("This is longer than we take.")
+    try:
+        sent = msgspec.json.decode(body)
+    except (ValueError, RecursionError) as error:
+        raise BadInput("This is not valid JSON.", code="broken_json") from error
+    if not isinstance(sent, dict):
+        raise BadInput("Send a JSON object.", code="broken_json")
+    sent = {name: value for name, value in sent.items() if value is not None}
+    problems = {name[:64]: problem for name, value in sent.items() if (problem := _problem(name, value, rules))}
+    if problems:
+        raise BadInput(fields=problems)
+    return {name: [value] if isinstance(value, str) else value for name, value in sent.items()}
+
+
+def _problem(name: str, value: object, rules: Mapping[str, int]) -> str | None:
+    if name not in rules:
+        return "There is no such field here."
+    if name in _ONCE:
+        return None if isinstance(value, str) else "This must be text."
+    if isinstance(value, str):
+        return None
+    if not isinstance(value, list) or any(not isinstance(item, str) for item in value):
+        return "This must be a list of texts."
+    return f"At most {_MOST} of these, please." if len(value) > _MOST else None
+
+
+def _one(fields: Mapping[str, list[str]], name: str) -> str | None:
+    return fields[name][0] if fields.get(name) else None
+
+
+def _with_alts(fields: Mapping[str, list[str]], stored: list[StoredFile]) -> Files:
+    """The files of the form, each with its `alt` by order."""
+    alts = fields.get("alt", [])
+    # A form sends its description field even when no file was chosen; words without a picture are an oversight.
+    if any(alt.strip() for alt in alts[len(stored) :]):
+        raise BadInput(fields={"alt": f"There are {len(alts)} descriptions for {len(stored)} files."})
+    return [(file, alts[number] if number < len(alts) else "") for number, file in enumerate(stored)]
