@@ -1,30 +1,67 @@
-"""The admin's console: `strvsocial --help`. Commands of each feature live in its `commands.py`; this file lists them."""
+"""The admin's console: `strvsocial --help`. Commands of each feature live in its `commands.py`; this file lists them.
+
+A feature's commands are imported when they are used, so that `--help` answers at once.
+"""
 
 from __future__ import annotations
 
+import importlib
 from contextlib import suppress
+from typing import Any
 
 import typer
-from pydantic import ValidationError
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_group
 
-from strvsocial.content import commands as content_commands
-from strvsocial.content import embedding_commands, model_commands
-from strvsocial.embeddings import index_commands
-from strvsocial.logs import configure_logs
-from strvsocial.settings import get_settings
+# Name → its typer application (module:attribute), and what `--help` says about it.
+COMMANDS = {
+    "doctor": ("strvsocial.operations.commands:doctor_app", "Look at everything the site depends on."),
+    "embeddings": (
+        "strvsocial.content.embedding_commands:app",
+        "The vectors of posts.",
+    ),
+    "index": ("strvsocial.embeddings.index_commands:app", "The index of vectors that similar posts are found in."),
+    "jobs": ("strvsocial.operations.commands:jobs_app", "Work that is wanted, running, done or given up."),
+    "models": ("strvsocial.content.model_commands:app", "The models that make this site's vectors."),
+    "posts": ("strvsocial.content.commands:app", "Posts: list, delete, import."),
+    "settings": ("strvsocial.operations.commands:settings_app", "What this site is set to."),
+}
 
-app = typer.Typer(no_args_is_help=True, help="STRV.social, for the people who run it.", pretty_exceptions_enable=False)
 
-app.add_typer(content_commands.app, name="posts")
-app.add_typer(embedding_commands.app, name="embeddings")
-app.add_typer(index_commands.app, name="index")
-app.add_typer(model_commands.app, name="models")
+class Features(TyperGroup):
+    """Knows every command by name and line of help; imports the one that is used."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.commands = {name: TyperCommand(name, help=about) for name, (_, about) in COMMANDS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] not in COMMANDS:
+            return super().resolve_command(ctx, args)
+        module, _, attribute = COMMANDS[args[0]][0].partition(":")
+        used = typer.Typer(add_completion=False)
+        used.add_typer(getattr(importlib.import_module(module), attribute), name=args[0])
+        return args[0], get_group(used).commands[args[0]], args[1:]
+
+
+app = typer.Typer(
+    cls=Features,
+    no_args_is_help=True,
+    help="STRV.social, for the people who run it.",
+    pretty_exceptions_enable=False,
+)
 
 
 @app.callback()
 def root() -> None:
     """STRV.social, for the people who run it."""
-    # Records go to stderr, so that what a command prints stays clean; commands that check settings report bad ones.
+    from pydantic import ValidationError
+
+    from strvsocial.logs import configure_logs
+    from strvsocial.settings import get_settings
+
+    # Records go to stderr, so that what a command prints stays clean.
+    # Bad settings are told by the commands that need them.
     with suppress(ValidationError):
         configure_logs(get_settings())
 

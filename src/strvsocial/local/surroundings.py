@@ -19,6 +19,7 @@ _FRUGAL = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    "TQDM_DISABLE": "1",
     "PYTHONUNBUFFERED": "1",
 }
 
