@@ -40,12 +40,12 @@ async def trap(film: Film) -> AsyncIterator[Trap]:
     secret = film("secret.ts", "-f", "lavfi", "-i", "testsrc2=size=64x64:rate=10:duration=1", "-c:v", "libx264")
 
     async def on_connection(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        trap.connections += 1
+        laid.connections += 1
         writer.close()
 
     server = await asyncio.start_server(on_connection, "127.0.0.1", 0)
-    trap = Trap(server.sockets[0].getsockname()[1], secret)
-    yield trap
+    laid = Trap(server.sockets[0].getsockname()[1], secret)
+    yield laid
     server.close()
 
 

@@ -55,8 +55,8 @@ async def test_a_child_sees_and_reaches_nothing(wall: str, folder: Path, tmp_pat
 
 async def test_what_holds_is_found_by_trying(wall: str) -> None:
     found = await sandbox.capabilities()
-    assert found["no_network"] is found["no_other_files"] is found["no_other_processes"] is True
-    assert found["wall"] == ("bubblewrap" if wall == "bubblewrap" else "namespaces and Landlock")
+    assert found.no_network is found.no_other_files is found.no_other_processes is True
+    assert found.wall == ("bubblewrap" if wall == "bubblewrap" else "namespaces and Landlock")
 
 
 async def test_a_child_that_never_ends_is_killed_with_its_children(

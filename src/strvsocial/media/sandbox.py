@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -307,11 +308,27 @@ async def _find_bubblewrap() -> str | None:
     return _bubblewrap or None
 
 
-async def capabilities() -> dict[str, bool | str]:
-    """What holds on this machine, by trying it: `wall`, `no_network`, `no_other_files`, `no_other_processes`, `ffmpeg`."""
+@dataclass(frozen=True)
+class Capabilities:
+    """What holds on this machine, found by trying it."""
+
+    wall: str
+    no_network: bool
+    no_other_files: bool
+    no_other_processes: bool
+    ffmpeg: str
+
+
+async def capabilities() -> Capabilities:
+    """Sends a child out to read, write, connect and look about, and tells how far it came."""
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    with tempfile.TemporaryDirectory(prefix="strv-doctor-") as outside:
+    with (
+        tempfile.TemporaryDirectory(prefix="strv-doctor-") as outside,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mailbox,
+    ):
+        mailbox.bind(("127.0.0.1", port))
+        mailbox.setblocking(False)
         secret = Path(outside) / "secret"
         secret.write_text("secret")
         try:
@@ -320,10 +337,17 @@ async def capabilities() -> dict[str, bool | str]:
                 seen = await run_child("look_around", request, folder, Limits(wall=20))
         finally:
             server.close()
-    return {
-        "wall": "bubblewrap" if await _find_bubblewrap() else "namespaces and Landlock",
-        "no_network": not seen["connects"],
-        "no_other_files": not seen["reads_files"] and not seen["writes_files"],
-        "no_other_processes": not seen["sees_processes"],
-        "ffmpeg": await asyncio.to_thread(find_ffmpeg),
-    }
+        return Capabilities(
+            wall="bubblewrap" if await _find_bubblewrap() else "namespaces and Landlock",
+            no_network=not seen["connects"] and not _has_mail(mailbox),
+            no_other_files=not seen["reads_files"] and not seen["writes_files"],
+            no_other_processes=not seen["sees_processes"],
+            ffmpeg=await asyncio.to_thread(find_ffmpeg),
+        )
+
+
+def _has_mail(mailbox: socket.socket) -> bool:
+    try:
+        return bool(mailbox.recv(1))
+    except BlockingIOError:
+        return False

@@ -26,6 +26,16 @@ def connects(port: int) -> bool:
         return False
 
 
+def sends(port: int) -> bool:
+    """Sends a datagram; whether it arrives is for the other end to say."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"x", ("127.0.0.1", port))
+            return True
+    except OSError:
+        return False
+
+
 def main(request: dict[str, Any]) -> dict[str, Any]:
     """Tries to read `file`, to write beside it and to connect to `port` on this machine."""
     try:
@@ -38,6 +48,7 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
         "reads_files": readable(request["file"]),
         "writes_files": wrote,
         "connects": connects(request["port"]),
+        "sends": sends(request["port"]),
         "sees_processes": os.path.exists(f"/proc/{request['pid']}/environ")
         and readable(f"/proc/{request['pid']}/environ"),
         "environment": sorted(os.environ),
