@@ -102,6 +102,24 @@ def quality(height: int | None, width: int | None) -> str:
     return f"{min(height, width)}p" if height and width else ""
 
 
+_BROWSERS = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
+_SYSTEMS = (
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Windows", "Windows"),
+    ("Mac OS", "macOS"),
+    ("Linux", "Linux"),
+)
+
+
+def browser(user_agent: str) -> str:
+    """A browser as its owner calls it: `Firefox on Linux`; the first word of what it says otherwise."""
+    name = next((title for mark, title in _BROWSERS if mark in user_agent), user_agent.split("/", 1)[0][:40])
+    system = next((title for mark, title in _SYSTEMS if mark in user_agent), "")
+    return f"{name} on {system}" if name and system else name or "Unknown browser"
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "ago": ago,
     "day": day,
@@ -115,4 +133,5 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "wall_rows": wall_rows,
     "stacked": stacked,
     "quality": quality,
+    "browser": browser,
 }
