@@ -1,0 +1,82 @@
+import { toast } from './toasts.js'
+import { refresh } from './content.js'
+
+// News for the signed-in person: posts that are ready or failed take their place without a reload.
+const signedIn = document.body.dataset.viewer
+const single = () => document.querySelector('[data-single]')
+let source
+let timer
+
+const pending = () => [...document.querySelectorAll('[data-processing]')]
+
+async function update(id) {
+  const element = document.querySelector(`[data-post="${CSS.escape(id)}"][data-processing]`)
+  if (!element) return
+  const shape = element.matches('.tile') ? 'tile' : element.hasAttribute('data-single') ? 'single' : 'card'
+  const answer = await fetch(`${element.dataset.address}/card?shape=${shape}`, { headers: { 'HX-Request': 'true' } }).catch(() => null)
+  if (!answer?.ok || !element.isConnected) return
+  const template = document.createElement('template')
+  template.innerHTML = await answer.text()
+  const made = template.content.querySelector('[data-post]')
+  if (!made || made.hasAttribute('data-processing')) return
+  const hadFocus = element.contains(document.activeElement)
+  made.classList.add('settled')
+  element.replaceWith(made)
+  window.htmx?.process(made)
+  refresh()
+  if (hadFocus) (made.querySelector('a[data-open]') ?? made).focus()
+  if (shape === 'single') fillSimilar(made)
+}
+
+// The post's like are known a moment after the post itself is ready.
+function fillSimilar(element, tries = 8) {
+  const wall = document.querySelector('#similar .wall')
+  if (!wall || wall.querySelector('.tile') || !tries) return
+  setTimeout(async () => {
+    const answer = await fetch(`${element.dataset.address}/similar`, { headers: { 'HX-Request': 'true' } }).catch(() => null)
+    if (answer?.ok) {
+      wall.innerHTML = await answer.text()
+      window.htmx?.process(wall)
+      refresh()
+    }
+    fillSimilar(element, tries - 1)
+  }, 1500)
+}
+
+function on(event) {
+  const { post, id } = JSON.parse(event.data)
+  const found = post ?? id
+  const shown = document.querySelector(`[data-post="${CSS.escape(found)}"][data-processing]`)
+  if (shown) update(found)
+  else if (event.type === 'post.failed') toast('A post of yours could not be prepared.', { link: `/p/${found}`, title: 'See why' })
+  else if (!single() || single().dataset.post !== found) toast('Your post is ready.', { link: `/p/${found}`, title: 'See it' })
+}
+
+function open() {
+  if (source || !signedIn || document.hidden) return
+  source = new EventSource('/events')
+  source.addEventListener('post.ready', on)
+  source.addEventListener('post.failed', on)
+  // What was said while nobody listened is read from the page's address again.
+  source.addEventListener('open', () => pending().forEach((element) => update(element.dataset.post)))
+  source.addEventListener('error', () => {
+    if (source?.readyState !== EventSource.CLOSED) return
+    close()
+    timer = setTimeout(open, 5000)
+  })
+}
+
+function close() {
+  clearTimeout(timer)
+  source?.close()
+  source = undefined
+}
+
+// An open stream would keep the page out of the back-forward cache, and hidden tabs need none.
+addEventListener('pagehide', close)
+addEventListener('pageshow', open)
+document.addEventListener('visibilitychange', () => document.hidden ? close() : open())
+open()
+
+const page = single()
+if (page && !page.hasAttribute('data-processing') && document.querySelector('#similar .empty [href$="#spark"]')) fillSimilar(page)
