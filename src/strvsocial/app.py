@@ -15,6 +15,7 @@ from litestar.template import TemplateConfig
 from litestar.types import ControllerRouterHandler
 
 from strvsocial.content import api as content_api
+from strvsocial.content import pages as content_pages
 from strvsocial.db import Database
 from strvsocial.embeddings.index import VectorIndex
 from strvsocial.jobs import Doorbell
@@ -22,12 +23,15 @@ from strvsocial.live import Listener
 from strvsocial.logs import configure_logs
 from strvsocial.media import api as media_api
 from strvsocial.recommendations import api as recommendations_api
+from strvsocial.recommendations import pages as recommendations_pages
 from strvsocial.recommendations.ranked_lists import RankedLists
 from strvsocial.search import api as search_api
 from strvsocial.settings import Settings, get_settings
 from strvsocial.storage import Storage, open_storage
 from strvsocial.themes.catalogue import NAMES, THEMES
 from strvsocial.users import api as users_api
+from strvsocial.users import pages as users_pages
+from strvsocial.users import settings_pages
 from strvsocial.users.authentication import Authentication
 from strvsocial.users.events import stream_events
 from strvsocial.users.watch import Watch
@@ -42,7 +46,12 @@ from strvsocial.web.origins import Origins
 from strvsocial.web.rendering import STATIC, create_template_engine
 from strvsocial.web.shutdown import Shutdown
 
-PAGES: list[ControllerRouterHandler] = []
+PAGES: list[ControllerRouterHandler] = [
+    *users_pages.HANDLERS,
+    *settings_pages.HANDLERS,
+    *content_pages.HANDLERS,
+    *recommendations_pages.HANDLERS,
+]
 API: list[ControllerRouterHandler] = [
     *users_api.HANDLERS,
     *media_api.HANDLERS,

@@ -1,4 +1,5 @@
 import { toast } from './toasts.js'
+import htmx from 'htmx.org'
 import { refresh } from './content.js'
 
 // News for the signed-in person: posts that are ready or failed take their place without a reload.
@@ -22,7 +23,7 @@ async function update(id) {
   const hadFocus = element.contains(document.activeElement)
   made.classList.add('settled')
   element.replaceWith(made)
-  window.htmx?.process(made)
+  htmx.process(made)
   refresh()
   if (hadFocus) (made.querySelector('a[data-open]') ?? made).focus()
   if (shape === 'single') fillSimilar(made)
@@ -36,7 +37,7 @@ function fillSimilar(element, tries = 8) {
     const answer = await fetch(`${element.dataset.address}/similar`, { headers: { 'HX-Request': 'true' } }).catch(() => null)
     if (answer?.ok) {
       wall.innerHTML = await answer.text()
-      window.htmx?.process(wall)
+      htmx.process(wall)
       refresh()
     }
     fillSimilar(element, tries - 1)
@@ -44,12 +45,13 @@ function fillSimilar(element, tries = 8) {
 }
 
 function on(event) {
-  const { post, id } = JSON.parse(event.data)
-  const found = post ?? id
-  const shown = document.querySelector(`[data-post="${CSS.escape(found)}"][data-processing]`)
-  if (shown) update(found)
-  else if (event.type === 'post.failed') toast('A post of yours could not be prepared.', { link: `/p/${found}`, title: 'See why' })
-  else if (!single() || single().dataset.post !== found) toast('Your post is ready.', { link: `/p/${found}`, title: 'See it' })
+  const { id, url, pending: rest } = JSON.parse(event.data)
+  const here = single()?.dataset.post === id
+  const waits = document.querySelector(`[data-post="${CSS.escape(id)}"][data-processing]`)
+  if (waits) update(id)
+  else if (event.type === 'post.failed') toast('A post of yours could not be prepared.', { link: url, title: 'See why' })
+  else if (here) fillSimilar(single())
+  else if (!rest) toast('Your post is ready.', { link: url, title: 'See it' })
 }
 
 function open() {
@@ -77,6 +79,3 @@ addEventListener('pagehide', close)
 addEventListener('pageshow', open)
 document.addEventListener('visibilitychange', () => document.hidden ? close() : open())
 open()
-
-const page = single()
-if (page && !page.hasAttribute('data-processing') && document.querySelector('#similar .empty [href$="#spark"]')) fillSimilar(page)

@@ -27,8 +27,7 @@ document.addEventListener('toast', (event) => toast(event.detail?.value ?? event
 // A failed part stays as it was, and says why.
 document.addEventListener('htmx:before:swap', (event) => {
   const { response, text } = event.detail.ctx
-  if (!response || response.raw?.ok !== false && (response.status ?? 200) < 400) return
-  if (response.status === 422) return
+  if ((response?.status ?? 0) < 400 || response.status === 422) return
   event.preventDefault()
   const page = new DOMParser().parseFromString(text ?? '', 'text/html')
   toast(page.querySelector('[data-failure] p, .whoops h1 + p')?.textContent ?? 'That did not work. Please try again.')

@@ -126,7 +126,7 @@ def _view(row: Row[Any], viewer_id: int | None) -> PostView:
         author=AuthorView(
             id=row.author_public_id,
             username=row.username,
-            display_name=row.display_name,
+            display_name=row.display_name or row.username,
             avatar_url=avatar_url(row.avatar_key),
             url=f"/u/{row.username}",
         ),

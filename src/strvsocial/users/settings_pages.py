@@ -45,9 +45,7 @@ class TokenName(Struct, kw_only=True):
 
 
 @get("/settings", name="users.settings.show", include_in_schema=False)
-async def show(
-    reader: Reader, me: Me, saved: Annotated[str, QueryParameter(max_length=20)] = ""
-) -> PageResponse:
+async def show(reader: Reader, me: Me, saved: Annotated[str, QueryParameter(max_length=20)] = "") -> PageResponse:
     return await _show(reader, me, saved=saved if saved in _SECTIONS else "")
 
 
@@ -121,9 +119,7 @@ async def make_token(request: AnyRequest, db: Db, me: Me) -> Response[Any]:
     return await _show(await db.connection(), me, new_token=token, headers={"Cache-Control": "no-store"})
 
 
-@post(
-    "/settings/tokens/{token_id:int}/end", name="users.settings.end_token", include_in_schema=False, status_code=200
-)
+@post("/settings/tokens/{token_id:int}/end", name="users.settings.end_token", include_in_schema=False, status_code=200)
 async def end_token(db: Db, me: Me, token_id: FromPath[int]) -> Response[Any]:
     await tokens.end_own(db, me, token_id)
     return see("/settings?saved=tokens#tokens")

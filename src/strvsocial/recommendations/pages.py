@@ -1,0 +1,106 @@
+"""The pages that recommend: the feed, and a post with what is like it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from litestar import Request, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath, QueryParameter
+from litestar.types import ControllerRouterHandler
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from strvsocial.content import feeds, posts
+from strvsocial.content.pages import WALL, Kind, known_kind, next_address
+from strvsocial.content.views import FeedItem, PostView, Reason
+from strvsocial.embeddings.index import VectorIndex
+from strvsocial.errors import NotSignedIn
+from strvsocial.recommendations.for_you import list_for_you
+from strvsocial.recommendations.ranked_lists import RankedLists
+from strvsocial.recommendations.similar import list_similar
+from strvsocial.web.paging import Cursor, Page
+from strvsocial.web.rendering import PageResponse, is_fragment, page
+from strvsocial.web.viewers import Viewer
+
+AnyRequest = Request[Any, Any, Any]
+Reader = NamedDependency[AsyncConnection]
+MaybeViewer = NamedDependency[Viewer | None]
+Index = NamedDependency[VectorIndex]
+
+CARDS = 20
+"""Posts on one page of a feed."""
+TITLES = {"for-you": "For you", "following": "Following", "latest": "Latest"}
+_NO_REASON = Reason(kind="", text="")
+
+
+@get("/", name="recommendations.feeds.show", include_in_schema=False)
+async def show_feed(
+    request: AnyRequest,
+    reader: Reader,
+    viewer: MaybeViewer,
+    index: Index,
+    ranked_lists: NamedDependency[RankedLists],
+    feed: Annotated[str, QueryParameter(max_length=20)] = "",
+    media_type: Kind = "",
+    cursor: Cursor = None,
+) -> PageResponse:
+    """One's own feed for whoever is signed in, the latest for everybody."""
+    feed = feed if feed in TITLES else ("for-you" if viewer else "latest")
+    kind = known_kind(media_type) if feed == "latest" else None
+    if feed == "latest":
+        found = _plain(await feeds.list_latest(reader, viewer, cursor, CARDS, [kind] if kind else []))
+    elif viewer is None:
+        raise NotSignedIn
+    elif feed == "following":
+        found = _plain(await feeds.list_following(reader, viewer, cursor, CARDS))
+    else:
+        found = await list_for_you(reader, index, ranked_lists, viewer, cursor, CARDS)
+    if is_fragment(request):
+        name = "content/feeds/_items.html" if cursor else "content/feeds/_home.html"
+    else:
+        name = "content/feeds/index.html"
+    return page(
+        name,
+        feed=feed,
+        title=TITLES[feed],
+        media_type=kind,
+        items=found.items,
+        next=next_address("/", found.next, feed=feed, media_type=kind),
+        first_page=cursor is None,
+    )
+
+
+@get("/p/{post_id:str}", name="content.posts.page", include_in_schema=False)
+async def show_post(
+    reader: Reader, viewer: MaybeViewer, index: Index, post_id: FromPath[str], cursor: Cursor = None
+) -> PageResponse:
+    """A post and a page of what is like it."""
+    shown = await posts.get_visible(reader, viewer, post_id)
+    similar = await list_similar(reader, index, viewer, post_id, cursor, WALL)
+    following = next_address(f"{shown.url}/similar", similar.next)
+    return page("content/posts/show.html", post=shown, similar=similar.items, next=following)
+
+
+@get("/p/{post_id:str}/similar", name="recommendations.similar.page", include_in_schema=False)
+async def show_similar(
+    request: AnyRequest,
+    reader: Reader,
+    viewer: MaybeViewer,
+    index: Index,
+    post_id: FromPath[str],
+    cursor: Cursor = None,
+) -> PageResponse:
+    """The next page of what is like a post: a part for the endless wall, a whole page for a plain link."""
+    shown = await posts.get_visible(reader, viewer, post_id)
+    similar = await list_similar(reader, index, viewer, post_id, cursor, WALL)
+    following = next_address(f"{shown.url}/similar", similar.next)
+    name = "content/posts/_similar.html" if is_fragment(request) else "content/posts/show.html"
+    return page(name, post=shown, similar=similar.items, next=following)
+
+
+def _plain(found: Page[PostView]) -> Page[FeedItem]:
+    """Posts of a feed that needs no reasons: its name says it."""
+    return Page([FeedItem(post=item, reason=_NO_REASON) for item in found.items], found.next)
+
+
+HANDLERS: list[ControllerRouterHandler] = [show_feed, show_post, show_similar]

@@ -1,0 +1,57 @@
+"""The templates keep to what a strict content security policy and htmx 4 allow."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from jinja2 import nodes
+
+from strvsocial.settings import ROOT
+from strvsocial.themes.catalogue import THEMES
+from strvsocial.web.rendering import TEMPLATES, create_template_engine
+
+FORBIDDEN = {
+    "a style attribute": r"\sstyle\s*=",
+    "an event attribute": r"<[^>]*\son[a-z]+\s*=",
+    "an inline script": r"<script(?![^>]*\ssrc=)",
+    "an inline style sheet": r"<style\b",
+    "hx-on": r"\bhx-on",
+    "a script in a value": r"[\"']\s*(js|javascript):",
+    "a filter in hx-trigger": r"hx-trigger\s*=\s*\"[^\"]*\[",
+    "something from elsewhere": r"(src|href)=\"https?://",
+}
+FILES = sorted(TEMPLATES.rglob("*.html"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(TEMPLATES)))
+def test_nothing_forbidden(path: Path) -> None:
+    text = path.read_text()
+    found = [what for what, pattern in FORBIDDEN.items() if re.search(pattern, text, re.IGNORECASE)]
+    assert found == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(TEMPLATES)))
+def test_templates_compile_and_name_templates_that_exist(path: Path) -> None:
+    environment = create_template_engine(themes=THEMES).engine
+    name = str(path.relative_to(TEMPLATES))
+    environment.get_template(name)
+    tree = environment.parse(path.read_text())
+    for node in tree.find_all((nodes.FromImport, nodes.Include, nodes.Extends, nodes.Import)):
+        if isinstance(node.template, nodes.Const):
+            assert (TEMPLATES / node.template.value).is_file()
+
+
+def test_every_icon_that_is_used_is_drawn() -> None:
+    drawn = set(re.findall(r'<symbol id="([\w-]+)"', (ROOT / "static/icons/icons.svg").read_text()))
+    used = {name for path in FILES for name in re.findall(r'\bicon\("([\w-]+)"', path.read_text())}
+    scripts = "".join(path.read_text() for path in (ROOT / "static/js").glob("*.js"))
+    used |= set(re.findall(r"\bicon\('([\w-]+)'", scripts)) | {"image", "gif", "video", "audio", "text"}
+    assert used <= drawn
+
+
+def test_every_theme_has_its_tokens() -> None:
+    css = "".join(path.read_text() for path in (ROOT / "static/css/themes").glob("*.css"))
+    for theme in THEMES:
+        assert theme.name == "system" or f"[data-theme='{theme.name}']" in css
