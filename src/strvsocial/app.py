@@ -27,7 +27,7 @@ from strvsocial.recommendations import pages as recommendations_pages
 from strvsocial.recommendations.ranked_lists import RankedLists
 from strvsocial.search import api as search_api
 from strvsocial.settings import Settings, get_settings
-from strvsocial.storage import Storage, open_storage
+from strvsocial.storage import open_storage
 from strvsocial.themes.catalogue import NAMES, THEMES
 from strvsocial.users import api as users_api
 from strvsocial.users import pages as users_pages
@@ -113,7 +113,6 @@ def create_app(settings: Settings | None = None) -> Litestar:
         openapi_config=create_openapi_config(),
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,
-        type_decoders=[(lambda kind: kind is Storage, lambda _, value: value)],
     )
     app.state.settings = settings
     app.state.themes = NAMES

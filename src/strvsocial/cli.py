@@ -25,6 +25,7 @@ COMMANDS = {
     "models": ("strvsocial.content.model_commands:app", "The models that make this site's vectors."),
     "posts": ("strvsocial.content.commands:app", "Posts: list, delete, import."),
     "settings": ("strvsocial.operations.commands:settings_app", "What this site is set to."),
+    "user": ("strvsocial.users.commands:app", "People: create, list, promote, suspend."),
 }
 
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from strvsocial.settings import Settings
 
@@ -33,6 +33,7 @@ class OpenMultipart(NamedTuple):
     started_at: datetime
 
 
+@runtime_checkable  # Litestar checks what it injects.
 class Storage(Protocol):
     """Object storage. Raises `strvsocial.errors.NotFound` for a missing key, `Unavailable` when it cannot be reached."""
 

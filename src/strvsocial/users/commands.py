@@ -1,0 +1,201 @@
+"""`strvsocial user`: people, for the admin."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from strvsocial.db import Database
+from strvsocial.errors import StrvError
+from strvsocial.settings import get_settings
+from strvsocial.users import accounts
+from strvsocial.users.models import ApiToken, Session, User
+from strvsocial.users.names import username_key
+
+app = typer.Typer(no_args_is_help=True, help="People: create, list, promote, suspend.")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and do nothing.")]
+Name = Annotated[str, typer.Argument(help="The person's username, in any case.")]
+FromStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
+Generate = Annotated[bool, typer.Option("--generate", help="Make a random password and print it.")]
+
+T = TypeVar("T")
+COLUMNS = (User.username, User.email, User.role, User.suspended_at, User.created_at, User.display_name)
+
+
+@app.command()
+def create(
+    username: Annotated[str, typer.Argument(help="3 to 30 letters, digits, dots, dashes, underscores.")],
+    email: Annotated[str, typer.Argument(help="An e-mail address.")],
+    admin: Annotated[bool, typer.Option("--admin", help="Make this person an admin.")] = False,
+    password_stdin: FromStdin = False,
+    generate: Generate = False,
+    as_json: AsJson = False,
+) -> None:
+    """Creates an account. Asks for the password unless told where it comes from."""
+    password = _read_password(password_stdin, generate)
+
+    async def work(db: AsyncSession) -> dict[str, Any]:
+        user = await accounts.create_account(db, username=username, email=email, password=password)
+        if admin:
+            await accounts.set_role(db, user.username, "admin")
+        made = {"username": user.username, "email": user.email, "role": "admin" if admin else "member"}
+        return {**made, "password": password} if generate else made
+
+    _report(_in_transaction(work), as_json, "Created")
+
+
+@app.command("list")
+def list_people(
+    q: Annotated[str, typer.Option("--q", help="Only names or addresses that hold this.")] = "",
+    admins: Annotated[bool, typer.Option("--admins", help="Only admins.")] = False,
+    suspended: Annotated[bool, typer.Option("--suspended", help="Only suspended people.")] = False,
+    most: Annotated[int, typer.Option("--limit", min=1, max=100_000, help="At most so many.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Lists people, the newest first."""
+
+    async def work(db: AsyncSession) -> list[dict[str, Any]]:
+        people = select(*COLUMNS).order_by(User.id.desc()).limit(most)
+        if q:
+            people = people.where(
+                User.username_key.contains(username_key(q), autoescape=True)
+                | User.email_key.contains(q.casefold(), autoescape=True)
+            )
+        if admins:
+            people = people.where(User.role == "admin")
+        if suspended:
+            people = people.where(User.suspended_at.is_not(None))
+        return [dict(row._mapping) for row in await db.execute(people)]
+
+    rows = _in_transaction(work)
+    if as_json:
+        typer.echo(msgspec.json.encode({"items": rows}).decode())
+        return
+    table = Table("username", "e-mail", "role", "suspended", "since")
+    for row in rows:
+        gone = f"{row['suspended_at']:%Y-%m-%d %H:%M}" if row["suspended_at"] else ""
+        table.add_row(row["username"], row["email"], row["role"], gone, f"{row['created_at']:%Y-%m-%d}")
+    Console().print(table if rows else "Nobody.")
+
+
+@app.command()
+def promote(
+    username: Name,
+    demote: Annotated[bool, typer.Option("--demote", help="Make an admin a member again.")] = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Makes a person an admin."""
+    role = "member" if demote else "admin"
+    _change(username, {"role": role}, lambda db: accounts.set_role(db, username, role), dry_run, as_json)
+
+
+@app.command()
+def suspend(username: Name, dry_run: DryRun = False, as_json: AsJson = False) -> None:
+    """Hides a person and their posts and signs them out everywhere."""
+    _change(username, {"suspended": True}, lambda db: accounts.suspend(db, username), dry_run, as_json)
+
+
+@app.command()
+def unsuspend(username: Name, dry_run: DryRun = False, as_json: AsJson = False) -> None:
+    """Takes a suspension back."""
+    _change(username, {"suspended": False}, lambda db: accounts.unsuspend(db, username), dry_run, as_json)
+
+
+@app.command("reset-password")
+def reset_password(
+    username: Name,
+    password_stdin: FromStdin = False,
+    generate: Generate = False,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Sets a new password and signs the person out everywhere."""
+    password = "" if dry_run else _read_password(password_stdin, generate)
+    change = {"password": password if generate and not dry_run else "changed"}
+    _change(username, change, lambda db: accounts.reset_password(db, username, password), dry_run, as_json)
+
+
+def _change(
+    username: str,
+    change: dict[str, Any],
+    act: Callable[[AsyncSession], Awaitable[Any]],
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    async def work(db: AsyncSession) -> dict[str, Any]:
+        key = username_key(username)
+        found = await db.scalar(select(User.username).where(User.username_key == key))
+        if found is None:
+            raise StrvError(f"There is nobody called {username!r}.")
+        if dry_run:
+            open_sessions = await _count_logins(db, key)
+            return {"username": found, **change, "logins": open_sessions, "dry_run": True}
+        await act(db)
+        return {"username": found, **change}
+
+    _report(_in_transaction(work), as_json, "Would change" if dry_run else "Changed")
+
+
+async def _count_logins(db: AsyncSession, key: str) -> int:
+    user_id = select(User.id).where(User.username_key == key).scalar_subquery()
+    of_browsers = select(func.count()).where(Session.user_id == user_id).scalar_subquery()
+    of_clients = select(func.count()).where(ApiToken.user_id == user_id).scalar_subquery()
+    return int(await db.scalar(select(of_browsers + of_clients)) or 0)
+
+
+def _read_password(password_stdin: bool, generate: bool) -> str:
+    if generate:
+        return secrets.token_urlsafe(15)
+    if password_stdin or not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+
+
+def _in_transaction(work: Callable[[AsyncSession], Awaitable[T]]) -> T:
+    """What `work` returns, in a transaction of its own; failures are told in words and end with status 1."""
+    try:
+        return asyncio.run(_run(work))
+    except StrvError as error:
+        typer.echo(error.message, err=True)
+        for name, problem in (error.fields or {}).items():
+            typer.echo(f"  {name}: {problem}", err=True)
+    except OSError as error:
+        typer.echo(f"The database does not answer ({error}). Is the site running? Try `strvsocial doctor`.", err=True)
+    raise typer.Exit(1)
+
+
+async def _run(work: Callable[[AsyncSession], Awaitable[T]]) -> T:
+    async with _open() as database, database.transaction() as db:
+        return await work(db)
+
+
+@asynccontextmanager
+async def _open() -> AsyncIterator[Database]:
+    settings = get_settings()
+    database = Database(settings.database_url, pool_size=1, behind_pooler=settings.database_direct_url is not None)
+    try:
+        yield database
+    finally:
+        await database.aclose()
+
+
+def _report(result: dict[str, Any], as_json: bool, verb: str) -> None:
+    if as_json:
+        typer.echo(msgspec.json.encode(result).decode())
+        return
+    details = ", ".join(f"{name} {value}" for name, value in result.items() if name not in ("username", "dry_run"))
+    typer.echo(f"{verb} {result['username']}: {details}.")
