@@ -14,6 +14,7 @@ from typing import Any
 
 from arq import cron, func
 
+from strvsocial.content import jobs as content_jobs
 from strvsocial.content.embedding import EMBED_POSTS
 from strvsocial.content.work import EMBED_POST
 from strvsocial.db import Database
@@ -28,6 +29,7 @@ from strvsocial.users import jobs as user_jobs
 WORKER_HANDLERS: Mapping[str, Handler] = {
     "media.delete_objects": DELETE_OBJECTS,
     **user_jobs.HANDLERS,
+    **content_jobs.HANDLERS,
 }
 EMBEDDER_HANDLERS: Mapping[str, Handler] = {
     EMBED_POST: EMBED_POSTS,

@@ -374,3 +374,35 @@ async def test_the_document_says_what_posts_take(site: Site) -> None:
     ):
         assert document["paths"][f"/api/v1{path}"][method]["summary"]
     assert "text_html" not in str(document)
+
+
+async def test_finished_uploads_become_media(site: Site) -> None:
+    alice, bob = await site.member("alice"), await site.member("bob")
+
+    async def upload(member: Member) -> str:
+        headers = {"Tus-Resumable": "1.0.0", "Upload-Length": str(len(PNG))}
+        made = await member.api("POST", "/uploads", headers=headers)
+        assert made.status_code == 201, made.text
+        place = str(made.headers["location"])
+        headers = {
+            "Tus-Resumable": "1.0.0",
+            "Upload-Offset": "0",
+            "Content-Type": "application/offset+octet-stream",
+        }
+        assert (await member.client.patch(place, content=PNG, headers=headers)).status_code == 204
+        return place.rsplit("/", 1)[1]
+
+    uploads = [await upload(alice), await upload(alice)]
+    for wrong in ([*uploads, uploads[0]], [await upload(bob)], ["nothing"]):
+        answer = await alice.api("POST", "/posts", json={"title": "x", "upload": wrong})
+        assert (answer.status_code, set(answer.json()["error"]["fields"])) == (422, {"upload"})
+    body = {"title": "Uploaded", "upload": uploads, "alt": ["one", "two"]}
+    headers = {"Idempotency-Key": "uploads"}
+    answers = [await alice.api("POST", "/posts", json=body, headers=headers) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[0].text == answers[1].text
+    assert [medium["alt"] for medium in answers[0].json()["media"]] == ["one", "two"]
+    answer = await alice.api("POST", "/posts", json={**body, "title": "Again"})
+    assert (answer.status_code, set(answer.json()["error"]["fields"])) == (422, {"upload"})
+    data = {"title": "Plain form", "upload": "", "alt": "", "tags": ""}
+    assert (await alice.api("POST", "/posts", data=data)).status_code == 201

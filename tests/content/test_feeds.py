@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -64,7 +64,7 @@ async def test_each_list_is_one_statement_and_holds_what_it_should(
         await make_post(user, title=str(number), **columns)
     viewer = viewer_of(me)
     async with database.read() as reader:
-        lists = {
+        lists: dict[str, Callable[[], Awaitable[Page[PostView]]]] = {
             "6410": lambda: feeds.list_latest(reader, viewer),
             "40": lambda: feeds.list_latest(reader, None),
             "1": lambda: feeds.list_latest(reader, viewer, kinds=["image"]),

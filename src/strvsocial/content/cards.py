@@ -31,7 +31,8 @@ _MEDIA = """
     (select json_agg(json_build_object(
         'id', a.public_id, 'kind', a.kind, 'mime', coalesce(r.mime, a.source_mime),
         'url', coalesce('/media/' || a.public_id || '/' || r.name, ''),
-        'status', a.status, 'failure', a.failure, 'width', a.width, 'height', a.height, 'duration', a.duration,
+        'status', a.status, 'failure', a.failure,
+        'progress', case when a.status = 'processing' then a.progress end, 'width', a.width, 'height', a.height, 'duration', a.duration,
         'alt', a.alt, 'placeholder', a.placeholder,
         'poster_url', '/media/' || a.public_id || '/' || r.poster,
         'variants', coalesce(r.variants, '[]'::json){transcript}

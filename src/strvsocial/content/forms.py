@@ -16,6 +16,7 @@ from strvsocial.content.posts import find_published, publish
 from strvsocial.errors import BadInput, TooLarge
 from strvsocial.media.attachments import want_deletion
 from strvsocial.media.incoming import FORM_BYTES, Form, FormRules, StoredFile, discard, receive_form
+from strvsocial.media.uploads import claim_uploads
 from strvsocial.settings import Settings
 from strvsocial.storage import Storage
 from strvsocial.web.viewers import Viewer
@@ -24,7 +25,7 @@ AnyRequest = Request[Any, Any, Any]
 
 # Bytes of one value: beyond these nobody reads on; the limits that people are told are checked later, in characters.
 _WORDS = {"title": 200_000, "text": 200_000, "tags": 20_000, "visibility": 100}
-_NEW = {**_WORDS, "alt": 20_000}
+_NEW = {**_WORDS, "upload": 100, "alt": 20_000}
 _EDIT = {**_NEW, "alts": 20_000, "order": 100, "remove": 100}
 _ONCE = ("title", "text", "visibility")
 _MOST = 100
@@ -47,7 +48,7 @@ async def publish_sent(request: AnyRequest, db: AsyncSession, storage: Storage, 
             text=_one(fields, "text") or "",
             tags=fields.get("tags", ()),
             visibility=_one(fields, "visibility") or "public",
-            files=_with_alts(fields, files),
+            files=await _with_alts(db, me, fields, files),
             idempotency_key=key,
         )
         return await publish(db, me.id, draft)
@@ -70,7 +71,7 @@ async def edit_sent(
             alts=fields.get("alts"),
             remove=fields.get("remove", ()),
             order=fields.get("order", ()),
-            files=_with_alts(fields, files),
+            files=await _with_alts(db, me, fields, files),
         )
         return await edit(db, me, public_id, changes)
     except BaseException:
@@ -126,8 +127,11 @@ def _one(fields: Mapping[str, list[str]], name: str) -> str | None:
     return fields[name][0] if fields.get(name) else None
 
 
-def _with_alts(fields: Mapping[str, list[str]], stored: list[StoredFile]) -> Files:
-    """The files of the form, each with its `alt` by order."""
+async def _with_alts(db: AsyncSession, me: Viewer, fields: Mapping[str, list[str]], files: list[StoredFile]) -> Files:
+    """The files of the form, then the finished uploads, each with its `alt` by order."""
+    # A form without JavaScript, or before the first upload, sends the field empty.
+    uploads = [upload for upload in fields.get("upload", ()) if upload]
+    stored = [*files, *(await claim_uploads(db, me.id, uploads) if uploads else ())]
     alts = fields.get("alt", [])
     # A form sends its description field even when no file was chosen; words without a picture are an oversight.
     if any(alt.strip() for alt in alts[len(stored) :]):

@@ -150,7 +150,7 @@ async def retry(db: AsyncSession, me: Viewer, public_id: str) -> Post:
     failed = (
         update(Attachment)
         .where(Attachment.post_id == post.id, Attachment.status == "failed")
-        .values(status="processing", failure=None)
+        .values(status="processing", failure=None, progress=0)
         .returning(Attachment.id, Attachment.kind)
     )
     rows = (await db.execute(failed)).all()

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from strvsocial.content.drafts import check_mix
 from strvsocial.content.models import Post
 from strvsocial.content.work import want_embedding
 from strvsocial.jobs import URGENT
@@ -25,7 +24,7 @@ async def settle(db: AsyncSession, post_id: int, priority: int = URGENT) -> None
         return
     media = select(Attachment).where(Attachment.post_id == post_id).order_by(Attachment.position, Attachment.id)
     attachments = (await db.scalars(media.execution_options(populate_existing=True))).all()
-    post.media_type = check_mix([attachment.kind for attachment in attachments], {})
+    post.media_type = _media_type(attachments)
     if any(attachment.status == "processing" for attachment in attachments):
         post.status, post.failure = "processing", None
         post.pending = ["rendition", "embedding"]
@@ -42,6 +41,12 @@ async def settle(db: AsyncSession, post_id: int, priority: int = URGENT) -> None
     if was != (post.status, post.failure):
         data = {"id": post.public_id, "url": f"/p/{post.public_id}"}
         await announce(db, f"post.{post.status}", post.author_id, data)
+
+
+def _media_type(attachments: Sequence[Attachment]) -> str:
+    """By what the decoder found: a WebP among images may turn out to move, and the post stays one of images."""
+    kinds = {attachment.kind for attachment in attachments}
+    return kinds.pop() if len(kinds) == 1 else "image" if kinds else "text"
 
 
 def _failure(attachments: Sequence[Attachment]) -> str | None:

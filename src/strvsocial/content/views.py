@@ -21,7 +21,7 @@ class VariantView(Struct, frozen=True, kw_only=True):
 class MediaView(Struct, frozen=True, kw_only=True):
     """A medium of a post. `url` is what plays or shows everywhere; `poster_url` stands in for it until it plays.
 
-    `placeholder` is a ThumbHash in base64. `duration` is in seconds.
+    `placeholder` is a ThumbHash in base64. `duration` is in seconds, `progress` in percent while it is processed.
     """
 
     id: str
@@ -30,6 +30,7 @@ class MediaView(Struct, frozen=True, kw_only=True):
     url: str
     status: str
     failure: str | None = None
+    progress: int | None = None
     width: int | None = None
     height: int | None = None
     duration: float | None = None

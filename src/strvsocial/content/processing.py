@@ -1,0 +1,55 @@
+"""One attachment from stored to shown: media makes what is needed, the post learns how it went."""
+
+from __future__ import annotations
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from strvsocial.content.settling import settle
+from strvsocial.db import Database
+from strvsocial.errors import Unavailable
+from strvsocial.jobs import URGENT, Postpone
+from strvsocial.media.models import Attachment
+from strvsocial.media.processing import CannotDecode, process
+from strvsocial.settings import Settings
+from strvsocial.storage import Storage
+
+_TRY_AGAIN = "We could not process this file. Please try again; if it fails once more, try another file."
+
+
+async def process_attachment(
+    settings: Settings, database: Database, storage: Storage, attachment_id: int, priority: int = URGENT
+) -> None:
+    """Makes an attachment fit to be seen or played, and settles its post. One that is gone or done is left alone.
+
+    Raises Postpone while the storage cannot be reached.
+    """
+    async with database.read() as reader:
+        status = await reader.scalar(select(Attachment.status).where(Attachment.id == attachment_id))
+    if status is None:
+        return
+    failure: str | None = None
+    try:
+        await process(settings, database, storage, attachment_id)
+    except CannotDecode as error:
+        failure = error.message
+    except Unavailable as error:
+        raise Postpone(error.message) from error
+    async with database.transaction() as db:
+        await _finish(db, attachment_id, failure, priority)
+
+
+async def give_up_attachment(database: Database, attachment_id: int, priority: int = URGENT) -> None:
+    """After the last try: the attachment has failed, so that nothing stays in `processing` for ever."""
+    async with database.transaction() as db:
+        await _finish(db, attachment_id, _TRY_AGAIN, priority)
+
+
+async def _finish(db: AsyncSession, attachment_id: int, failure: str | None, priority: int) -> None:
+    attachment = await db.get(Attachment, attachment_id)
+    if attachment is None:
+        return
+    if failure is not None and attachment.status == "processing":
+        failed = update(Attachment).where(Attachment.id == attachment_id).values(status="failed", failure=failure)
+        await db.execute(failed)
+    await settle(db, attachment.post_id, priority)
