@@ -116,7 +116,7 @@ def reeds(seed: int = 9) -> Image.Image:
     draw = ImageDraw.Draw(picture)
     for _ in range(230):
         x, lean, tall = generator.uniform(-40, 1320), generator.normal(0, 46), generator.uniform(280, 720)
-        shade = generator.integers(0, 60)
+        shade = int(generator.integers(0, 60))
         green = (52 + shade, 84 + shade, 52 + shade // 2)
         draw.line(
             [(x, 870), (x + lean * 0.3, 870 - tall * 0.6), (x + lean, 870 - tall)], fill=green, width=4, joint="curve"

@@ -51,7 +51,7 @@ def speech(text: str, *, words_per_minute: int = 150, pitch: int = 45) -> Sample
     encoded = text.encode()
     library.espeak_Synth(encoded, ctypes.c_size_t(len(encoded) + 1), 0, 1, 0, 1, None, None)
     library.espeak_Synchronize()
-    spoken: Samples = np.frombuffer(b"".join(pieces), "<i2").astype(np.float32) / 32768
+    spoken: Samples = (np.frombuffer(b"".join(pieces), "<i2") / 32768).astype(np.float32)
     return spoken
 
 
