@@ -16,12 +16,14 @@ from litestar.types import ControllerRouterHandler
 
 from strvsocial.content import api as content_api
 from strvsocial.content import pages as content_pages
+from strvsocial.content.renditions import find_rendition
 from strvsocial.db import Database
 from strvsocial.embeddings.index import VectorIndex
 from strvsocial.jobs import Doorbell
 from strvsocial.live import Listener
 from strvsocial.logs import configure_logs
 from strvsocial.media import api as media_api
+from strvsocial.media import serving
 from strvsocial.recommendations import api as recommendations_api
 from strvsocial.recommendations import pages as recommendations_pages
 from strvsocial.recommendations.ranked_lists import RankedLists
@@ -59,7 +61,7 @@ API: list[ControllerRouterHandler] = [
     *recommendations_api.HANDLERS,
     *search_api.HANDLERS,
 ]
-MEDIA: list[ControllerRouterHandler] = []
+MEDIA: list[ControllerRouterHandler] = [*serving.HANDLERS]
 OPERATIONS: list[ControllerRouterHandler] = [*health.HANDLERS, show_metrics, stream_events]
 
 MAX_BODY_BYTES = 1_000_000
@@ -115,6 +117,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
         logging_config=None,
     )
     app.state.settings = settings
+    app.state.find_rendition = find_rendition
     app.state.themes = NAMES
     app.state.metrics = Metrics()
     wrap(app, settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -36,7 +36,11 @@ async def record(db: AsyncSession, attachment_id: int, made: Made, folder: Path)
     upsert = insert(Rendition).values(rows)
     changing = ("role", "key", "mime", "byte_size", "width", "height", "bitrate", "details")
     await db.execute(
-        upsert.on_conflict_do_update("uq_renditions_name", set_={name: upsert.excluded[name] for name in changing})
+        upsert.on_conflict_do_update(
+            "uq_renditions_name",
+            # The time is part of the ETag: what was made anew must not be taken for what it replaces.
+            set_={**{name: upsert.excluded[name] for name in changing}, "created_at": func.clock_timestamp()},
+        )
     )
     gone = await db.scalars(
         delete(Rendition)

@@ -141,7 +141,7 @@ async def create(db: AsyncSession, user_id: int, length: int, filename: str, set
     return upload
 
 
-def _own(user_id: int, public_id: str) -> Select[tuple[Upload]]:
+def _own(user_id: int, public_id: str) -> Select[Upload]:
     return select(Upload).where(
         Upload.public_id == public_id, Upload.user_id == user_id, Upload.expires_at > func.now()
     )
