@@ -16,6 +16,7 @@ from litestar.types import ControllerRouterHandler
 
 from strvsocial.content import api as content_api
 from strvsocial.content import pages as content_pages
+from strvsocial.content import writing_pages
 from strvsocial.content.renditions import find_rendition
 from strvsocial.db import Database
 from strvsocial.embeddings.index import VectorIndex
@@ -28,6 +29,7 @@ from strvsocial.recommendations import api as recommendations_api
 from strvsocial.recommendations import pages as recommendations_pages
 from strvsocial.recommendations.ranked_lists import RankedLists
 from strvsocial.search import api as search_api
+from strvsocial.search import pages as search_pages
 from strvsocial.settings import Settings, get_settings
 from strvsocial.storage import open_storage
 from strvsocial.themes.catalogue import NAMES, THEMES
@@ -52,7 +54,9 @@ PAGES: list[ControllerRouterHandler] = [
     *users_pages.HANDLERS,
     *settings_pages.HANDLERS,
     *content_pages.HANDLERS,
+    *writing_pages.HANDLERS,
     *recommendations_pages.HANDLERS,
+    *search_pages.HANDLERS,
 ]
 API: list[ControllerRouterHandler] = [
     *users_api.HANDLERS,

@@ -290,3 +290,84 @@ async def test_what_goes_wrong_has_a_page(site: Site, path: str, status: int, ti
     answer = await site.anonymous.get(path)
     assert answer.status_code == status
     check_page(answer, title)
+
+
+PICTURE = bytes.fromhex(
+    "89504e470d0a1a0a0000000d494844520000000100000001080200000090 7753de0000000c4944415408d763f8cfc0000003010100"
+    "18dd8db00000000049454e44ae426082".replace(" ", "")
+)
+
+
+async def test_writing_without_scripts(site: Site) -> None:
+    ada = await site.member("ada")
+    text = check_page(await ada.browser.get("/create"), "New post")
+    assert "Up to 10 pictures, 32 MB each" in text
+    assert "or one video, 4 GB" in text
+    words = {"title": "Low tide", "text": "So *low*.", "tags": "sea, calm", "visibility": "public"}
+    answer = await ada.browser.post("/create", data=words, files={"file": ("", b"", "application/octet-stream")})
+    assert answer.status_code == 303
+    shown = check_page(await ada.browser.get(answer.headers["location"]), "Low tide")
+    assert 'href="/t/calm"' in shown
+    pictured = await ada.browser.post(
+        "/create", data={**words, "alt": "A dot"}, files={"file": ("dot.png", PICTURE, "image/png")}
+    )
+    assert pictured.status_code == 303
+    waiting = (await ada.browser.get(pictured.headers["location"])).text
+    assert "Your pictures are being prepared" in waiting
+    assert "data-processing" in waiting
+
+
+async def test_a_refused_post_keeps_what_was_written(site: Site) -> None:
+    ada = await site.member("ada")
+    words = {"title": "", "text": "Do not lose me.", "tags": "sea", "visibility": "followers"}
+    answer = await ada.browser.post("/create", data=words)
+    text = check_page(answer, "New post")
+    assert answer.status_code == 422
+    assert "Do not lose me." in text
+    assert 'id="title-error"' in text
+    assert 'value="followers" checked' in text
+    drawing = {"file": ("drawing.png", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "image/png")}
+    refused = await ada.browser.post("/create", data={**words, "title": "Mine"}, files=drawing)
+    assert refused.status_code == 415
+    text = check_page(refused, "New post")
+    assert 'id="file-error"' in text
+    assert "Do not lose me." in text
+
+
+async def test_editing_without_scripts(site: Site) -> None:
+    ada, bob = await site.member("ada"), await site.member("bob")
+    post_id = await publish(site, ada, text="First words", tags=["water"])
+    text = check_page(await ada.browser.get(f"/p/{post_id}/edit"), "Edit “Seven herons”")
+    assert "First words" in text
+    assert 'value="water"' in text
+    assert (await bob.browser.get(f"/p/{post_id}/edit")).status_code == 403
+    form = {"title": "Eight herons", "text": "Better words", "tags": "", "visibility": "public"}
+    answer = await ada.browser.post(f"/p/{post_id}/edit", data=form)
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/p/{post_id}")
+    shown = (await site.anonymous.get(f"/p/{post_id}")).text
+    assert "Better words" in shown
+    assert "/t/water" not in shown
+
+
+async def test_search_finds_posts_and_people(site: Site) -> None:
+    ada = await site.member("quillan")
+    post_id = await publish(site, ada, title="Ultramarine ferries")
+    text = check_page(await site.anonymous.get("/search", params={"q": "ultramarine"}), "ultramarine · Search")
+    assert f"/p/{post_id}" in text
+    people = (await site.anonymous.get("/search", params={"q": ada.username})).text
+    assert f'href="/u/{ada.username}"' in people
+    part = await site.anonymous.get("/search?q=ultramarine", headers={"HX-Request": "true"})
+    assert "<html" not in part.text
+    assert "<title>ultramarine" in part.text
+    nothing = check_page(await site.anonymous.get("/search?q=zzzzqqqq"), "zzzzqqqq")
+    assert "No post matches" in nothing
+    check_page(await site.anonymous.get("/search"), "Search")
+
+
+async def test_a_picture_for_the_profile(site: Site) -> None:
+    ada = await site.member("ada")
+    answer = await ada.browser.post("/settings/avatar", files={"file": ("me.png", PICTURE, "image/png")})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/settings?saved=avatar#avatar")
+    refused = await ada.browser.post("/settings/avatar", files={"file": ("me.png", b"not a picture", "image/png")})
+    assert refused.status_code == 415
+    assert 'id="file-error"' in check_page(refused, "Settings")

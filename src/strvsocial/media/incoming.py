@@ -79,6 +79,8 @@ async def receive_form(request: Request[Any, Any, Any], storage: Storage, settin
     if length.isdecimal() and int(length) > rules.max_body_bytes(settings):
         raise TooLarge
     reading = _Reading(rules, settings, storage, get_part_slots(request.app.state, settings))
+    # A page that must say what was wrong shows what had been written so far.
+    request.state.form_fields = reading.fields
     if content_type == "application/x-www-form-urlencoded":
         await _read_urlencoded(request, reading)
     elif content_type == "multipart/form-data" and options.get("boundary"):

@@ -13,14 +13,16 @@ from msgspec import Meta, Struct
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from strvsocial.db import Database
-from strvsocial.errors import BadInput, Conflict, StrvError
+from strvsocial.errors import BadInput, Conflict, StrvError, TooLarge, UnsupportedMedia
 from strvsocial.settings import Settings
-from strvsocial.users import accounts, profiles, sessions, tokens
+from strvsocial.storage import Storage
+from strvsocial.users import accounts, avatars, profiles, sessions, tokens
 from strvsocial.users.cookies import clear_cookie
 from strvsocial.users.input import AccountDeletion, EmailChange, PasswordChange, ProfileChange
 from strvsocial.users.logins import limit_confirmations
 from strvsocial.web.forms import safe_path, see, sent_values
 from strvsocial.web.input import read_input
+from strvsocial.web.limits import limit
 from strvsocial.web.rendering import PageResponse, is_fragment, page
 from strvsocial.web.viewers import Viewer
 
@@ -59,6 +61,33 @@ async def change_profile(request: AnyRequest, db: Db, me: Me) -> Response[Any]:
     except (BadInput, Conflict) as error:
         return await _refuse(request, db, me, "profile", error)
     return see("/settings?saved=profile#profile")
+
+
+@post(
+    "/settings/avatar",
+    name="users.settings.avatar",
+    include_in_schema=False,
+    status_code=200,
+    request_max_body_size=None,
+)
+async def change_avatar(
+    request: AnyRequest, db: Db, storage: NamedDependency[Storage], settings: NamedDependency[Settings], me: Me
+) -> Response[Any]:
+    """Takes a picture; a worker makes it the person's within seconds."""
+    await limit(request, "avatar", per_minute=6, burst=10)
+    try:
+        file = await avatars.receive_avatar(request, storage, settings)
+    except (BadInput, TooLarge, UnsupportedMedia) as error:
+        error.fields = error.fields or {"file": error.message}
+        return await _refuse(request, db, me, "avatar", error)
+    await avatars.change_avatar(db, me, file)
+    return see("/settings?saved=avatar#avatar")
+
+
+@post("/settings/avatar/remove", name="users.settings.remove_avatar", include_in_schema=False, status_code=200)
+async def remove_avatar(db: Db, me: Me) -> Response[Any]:
+    await avatars.remove_avatar(db, me)
+    return see("/settings?saved=avatar#avatar")
 
 
 @post("/theme", name="users.settings.theme", include_in_schema=False, status_code=200)
@@ -148,7 +177,7 @@ async def _refuse(request: AnyRequest, db: AsyncSession, me: Viewer, section: st
         failed=section,
         message=error.message,
         fields=error.fields or {},
-        values=await sent_values(request),
+        values={} if section == "avatar" else await sent_values(request),
     )
 
 
@@ -167,6 +196,8 @@ async def _show(reader: AsyncConnection, me: Viewer, *, status: int = 200, **con
 HANDLERS: list[ControllerRouterHandler] = [
     show,
     change_profile,
+    change_avatar,
+    remove_avatar,
     choose_theme,
     change_email,
     change_password,
