@@ -78,7 +78,8 @@ class Site:
 
     def client(self, *, app: Any = None, raise_errors: bool = True, **options: Any) -> httpx.AsyncClient:
         """A client of the application, or of another one."""
-        transport = httpx.ASGITransport(app or self.app, raise_app_exceptions=raise_errors)
+        application: Any = app or self.app
+        transport = httpx.ASGITransport(application, raise_app_exceptions=raise_errors)
         client = httpx.AsyncClient(transport=transport, base_url=ORIGIN, **options)
         self.clients.append(client)
         return client

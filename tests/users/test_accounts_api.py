@@ -133,7 +133,7 @@ async def test_wrong_passwords_and_unknown_addresses_get_the_same_answer(client:
 
 @pytest.mark.parametrize("value", ["", "Bearer", "Bearer wrong", "Basic YTpi", "Bearer \u00ff", "bearer " + "x" * 5000])
 async def test_wrong_tokens_are_401_even_where_reading_is_public(client: httpx.AsyncClient, value: str) -> None:
-    answer = await client.get("/api/v1/users", headers={"Authorization": value.encode("latin-1")})
+    answer = await client.get("/api/v1/users", headers={b"Authorization": value.encode("latin-1")})
     assert answer.status_code == (200 if value == "" else 401)
 
 

@@ -74,7 +74,7 @@ async def create_account(
         "is_demo": is_demo,
     }
     # `on conflict do nothing` waits for a sign-up that races this one, and keeps the transaction usable after losing.
-    user = await db.scalar(insert(User).values(values).on_conflict_do_nothing().returning(User))
+    user: User | None = await db.scalar(insert(User).values(values).on_conflict_do_nothing().returning(User))
     if user is None:
         await _refuse_taken(db, username=username, email=email)
         raise Conflict("Somebody signed up with this name or address at the same moment. Please try again.")

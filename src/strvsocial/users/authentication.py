@@ -7,6 +7,7 @@ application, so that pages for unknown addresses know the viewer too.
 from __future__ import annotations
 
 import structlog
+from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from strvsocial.db import Database
@@ -28,7 +29,7 @@ class Authentication:
         self.cookie = cookie_name(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] == ScopeType.HTTP:
             scope["viewer"] = None  # type: ignore[typeddict-unknown-key]
             if not scope["path"].startswith(_ANONYMOUS):
                 viewer = await self.find_viewer(scope)

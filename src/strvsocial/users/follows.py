@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, literal, tuple_
+from sqlalchemy import Select, delete, literal, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
@@ -65,7 +65,7 @@ async def list_following(
 async def _list(
     reader: AsyncConnection, viewer: Viewer | None, people: Select[Any], cursor: str | None, limit: int
 ) -> Page[UserView]:
-    since: ColumnElement[Any] = Follow.created_at
+    since = Follow.created_at
     people = people.add_columns(since.label("since"))
     if (after := decode_cursor(cursor, (datetime, int))) is not None:
         people = people.where(tuple_(since, User.id) < tuple_(literal(after[0]), literal(after[1])))

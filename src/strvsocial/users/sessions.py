@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Row, delete, func, insert, select, text, update
+from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from strvsocial.errors import NotFound
@@ -116,7 +116,7 @@ async def list_sessions(reader: AsyncConnection, viewer: Viewer) -> list[Session
     ]
 
 
-def as_viewer(row: Row[Any], *, session_id: int | None = None, token_id: int | None = None) -> Viewer:
+def as_viewer(row: Any, *, session_id: int | None = None, token_id: int | None = None) -> Viewer:
     """The viewer in a row with `PERSON_COLUMNS`."""
     return Viewer(
         id=row.user_id,

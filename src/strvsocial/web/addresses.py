@@ -25,7 +25,8 @@ def _is_trusted(address: str, networks: tuple[Network, ...]) -> bool:
 
 def client_address(scope: Scope, trusted_proxies: str) -> str:
     """The peer's address, or, behind trusted proxies, the last address in X-Forwarded-For that is not one of them."""
-    peer = scope["client"][0] if scope.get("client") else ""
+    client = scope.get("client")
+    peer = client[0] if client else ""
     networks = _networks(trusted_proxies)
     if not networks or not _is_trusted(peer, networks):
         return peer

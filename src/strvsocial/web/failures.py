@@ -13,6 +13,7 @@ import asyncpg
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 from litestar import Request, Response
+from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from markupsafe import escape
@@ -213,7 +214,7 @@ class Failures:
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            if started or scope["type"] != "http":
+            if started or scope["type"] != ScopeType.HTTP:
                 raise
             request: Request[Any, Any, Any] = Request(scope, receive, send)
             answer = render(request, error).to_asgi_response(app=None, request=request)

@@ -8,7 +8,8 @@ from typing import Any
 
 import structlog
 from litestar import Request, Response, get
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 from sqlalchemy import text
@@ -51,7 +52,7 @@ class Metrics:
         self.streams = Gauge("strv_event_streams", "Open streams of server-sent events.", registry=registry)
         self.database_up = Gauge("strv_database_up", "1 when the database answered this scrape.", registry=registry)
 
-    def count(self, scope: Scope, status: int, seconds: float) -> None:
+    def count(self, scope: HTTPScope, status: int, seconds: float) -> None:
         """Counts an answered request."""
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         route = str(scope.get("path_template") or "unknown")
@@ -90,7 +91,7 @@ class CountRequests:
         self.app, self.metrics = app, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != ScopeType.HTTP:
             await self.app(scope, receive, send)
             return
         started, status = time.perf_counter(), 500

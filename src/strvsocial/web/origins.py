@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from strvsocial.errors import BadInput, Forbidden, NotFound
@@ -23,7 +24,7 @@ class Origins:
         self.site_host = urlsplit(site_url).netloc
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] == ScopeType.HTTP:
             refuse_nul(scope)
             if scope["method"] not in _SAFE and not self.is_same_site(dict(scope["headers"])):
                 raise Forbidden("This came from another site, so we did nothing.", code="cross_site")
