@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select, text
 
 from strvsocial.db import Database
-from strvsocial.jobs import Claimed, GiveUp, Handler, Job, Lane, enqueue, sweep
+from strvsocial.jobs import Claimed, GiveUp, Handler, Job, Lane, enqueue, pack, sweep, unpack
 
 
 async def _states(database: Database) -> list[tuple[str, str, int]]:
@@ -106,3 +106,7 @@ async def test_work_that_fails_is_tried_again_later(database: Database, clean: N
     async with database.read() as connection:
         row = (await connection.execute(select(Job.last_error, Job.run_after > text("now()")))).one()
     assert tuple(row) == ("not now", True)
+
+
+def test_a_message_that_does_not_fit_is_kept_in_words() -> None:
+    assert unpack(pack({"r": ValueError("lost")})) == {"r": "ValueError('lost')"}

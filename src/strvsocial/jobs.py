@@ -253,8 +253,8 @@ def arq_queue(queue: str) -> str:
 
 
 def pack(message: Any) -> bytes:
-    """arq's message as MessagePack, never as a pickle."""
-    return msgspec.msgpack.encode(message)
+    """arq's message as MessagePack, never as a pickle. Of what does not fit, an exception say, its words are kept."""
+    return msgspec.msgpack.encode(message, enc_hook=repr)
 
 
 def unpack(message: bytes) -> Any:

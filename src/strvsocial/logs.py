@@ -10,13 +10,7 @@ import structlog
 from strvsocial.settings import Settings
 
 # Libraries that bring handlers of their own: their records go our way, arq's bells and sweeps not at all.
-_LIBRARIES = {
-    "arq": "WARNING",
-    "arq.worker": "WARNING",
-    "uvicorn": "INFO",
-    "uvicorn.error": "INFO",
-    "uvicorn.access": "INFO",
-}
+_LIBRARIES = {"arq": "WARNING", "arq.worker": "WARNING", "uvicorn": "INFO", "uvicorn.error": "INFO"}
 
 
 def configure_logs(settings: Settings) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from strvsocial.local.assets import ensure_assets
 from strvsocial.local.install import ensure_installed, venv_python
@@ -23,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def main(arguments: list[str]) -> int:
+    signal.signal(signal.SIGTERM, _stop)
     groups = ["dev"] if arguments[:1] == ["--tests"] else []
     command = arguments[len(groups) :]
     data_dir = Path(os.environ.get("STRV_DATA_DIR") or ROOT / ".data")
@@ -44,6 +47,10 @@ def main(arguments: list[str]) -> int:
     if command:
         _become(command)
     return 0
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _become(command: list[str]) -> None:

@@ -51,13 +51,12 @@ async def check_disk(settings: Settings) -> list[Finding]:
 
 async def check_sandbox() -> list[Finding]:
     found = await capabilities()
-    program = str(found["ffmpeg"])
-    findings = [Finding("ffmpeg", "ok", f"{await _version(program)} ({program})")]
-    missing = [told for name, told in _WALLS.items() if not found[name]]
+    findings = [Finding("ffmpeg", "ok", f"{await _version(found.ffmpeg)} ({found.ffmpeg})")]
+    missing = [told for name, told in _WALLS.items() if not getattr(found, name)]
     if missing:
         hint = "Allow unprivileged user namespaces or Landlock in the kernel, or install bubblewrap. Limits hold as they are."
         return [*findings, Finding("sandbox", "warn", f"not held: {'; '.join(missing)}", hint)]
-    return [*findings, Finding("sandbox", "ok", f"decoders are walled in ({found['wall']})")]
+    return [*findings, Finding("sandbox", "ok", f"decoders are walled in ({found.wall})")]
 
 
 async def _version(program: str) -> str:
