@@ -23,6 +23,7 @@ COMMANDS = {
     ),
     "index": ("strvsocial.embeddings.index_commands:app", "The index of vectors that similar posts are found in."),
     "jobs": ("strvsocial.operations.commands:jobs_app", "Work that is wanted, running, done or given up."),
+    "media": ("strvsocial.media.commands:app", "Stored pictures, sound and films: usage, orphans."),
     "models": ("strvsocial.content.model_commands:app", "The models that make this site's vectors."),
     "posts": ("strvsocial.content.commands:app", "Posts: list, delete, import."),
     "settings": ("strvsocial.operations.commands:settings_app", "What this site is set to."),

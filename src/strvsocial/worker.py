@@ -10,9 +10,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from arq import cron, func
+from arq.cron import CronJob
 
 from strvsocial.content import jobs as content_jobs
 from strvsocial.content.embedding import EMBED_POSTS
@@ -21,16 +23,19 @@ from strvsocial.db import Database
 from strvsocial.embeddings.active import ActiveModels
 from strvsocial.jobs import Doorbell, Handler, Lane, arq_queue, pack, redis_settings, sweep, unpack
 from strvsocial.logs import configure_logs
-from strvsocial.media.jobs import DELETE_OBJECTS
+from strvsocial.media.jobs import DELETE_OBJECTS, SWEEP, SWEEP_STORAGE, want_sweep
 from strvsocial.settings import Settings, get_settings
 from strvsocial.storage import Storage, open_storage
 from strvsocial.users import jobs as user_jobs
 
 WORKER_HANDLERS: Mapping[str, Handler] = {
     "media.delete_objects": DELETE_OBJECTS,
+    SWEEP_STORAGE: SWEEP,
     **user_jobs.HANDLERS,
     **content_jobs.HANDLERS,
 }
+ORPHANS_HOUR = 3
+"""When the nightly search for orphans runs (UTC)."""
 EMBEDDER_HANDLERS: Mapping[str, Handler] = {
     EMBED_POST: EMBED_POSTS,
 }
@@ -81,6 +86,13 @@ async def sweep_jobs(ctx: dict[str, Any]) -> None:
         context.lanes[queue].ring()
 
 
+async def sweep_storage(ctx: dict[str, Any]) -> None:
+    """Wants expired uploads removed every hour, and once a night all bytes that nothing refers to."""
+    context: Context = ctx["context"]
+    async with context.database.transaction() as db:
+        await want_sweep(db, orphans=datetime.now(UTC).hour == ORPHANS_HOUR)
+
+
 async def _shutdown(ctx: dict[str, Any]) -> None:
     for lane in ctx["context"].lanes.values():
         await lane.aclose()
@@ -109,12 +121,12 @@ async def _start_embedder(ctx: dict[str, Any]) -> None:
     start_lanes(context, {"embed": 1}, EMBEDDER_HANDLERS)
 
 
-def _process(queue: str, on_startup: Callable[[dict[str, Any]], Awaitable[None]]) -> dict[str, Any]:
+def _process(queue: str, on_startup: Callable[[dict[str, Any]], Awaitable[None]], *crons: CronJob) -> dict[str, Any]:
     """Settings of an arq process. A dictionary, because arq does not see what a settings class inherits."""
     return {
         "queue_name": arq_queue(queue),
         "functions": [func(ring, keep_result=0, max_tries=1)],
-        "cron_jobs": [cron(sweep_jobs, second=set(range(0, 60, 5)), keep_result=0)],
+        "cron_jobs": [cron(sweep_jobs, second=set(range(0, 60, 5)), keep_result=0), *crons],
         "redis_settings": redis_settings(get_settings().redis_url),
         "on_startup": on_startup,
         "on_shutdown": _shutdown,
@@ -127,6 +139,6 @@ def _process(queue: str, on_startup: Callable[[dict[str, Any]], Awaitable[None]]
 
 
 # Media, avatars, sweeps.
-WorkerSettings = _process("quick", _start_worker)
+WorkerSettings = _process("quick", _start_worker, cron(sweep_storage, minute=17, second=30, keep_result=0))
 # Embeddings.
 EmbedderSettings = _process("embed", _start_embedder)

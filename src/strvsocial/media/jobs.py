@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from strvsocial.jobs import Claimed, Handler
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from strvsocial.jobs import BULK, Claimed, Handler, enqueue
+from strvsocial.media import sweeping
 
 DELETED_AT_ONCE = 500
+SWEEP_STORAGE = "media.sweep_storage"
 
 
 async def _delete_objects(context: Any, jobs: list[Claimed]) -> None:
@@ -20,3 +24,17 @@ async def _delete_objects(context: Any, jobs: list[Claimed]) -> None:
 
 
 DELETE_OBJECTS = Handler("quick", _delete_objects, tries=10)
+
+
+async def want_sweep(db: AsyncSession, *, orphans: bool) -> None:
+    """Wants expired uploads removed, and with `orphans` all bytes that nothing refers to."""
+    name = f"{SWEEP_STORAGE}:{'orphans' if orphans else 'expired'}"
+    await enqueue(db, SWEEP_STORAGE, {"orphans": orphans}, queue="quick", priority=BULK, dedupe_key=name)
+
+
+async def _sweep_storage(context: Any, jobs: list[Claimed]) -> None:
+    for job in jobs:
+        await sweeping.sweep(context.database, context.storage, orphans=bool(job.payload.get("orphans")))
+
+
+SWEEP = Handler("quick", _sweep_storage, timeout=3600)

@@ -1,0 +1,120 @@
+"""`strvsocial media`: how much is stored, and whether storage and the database agree."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+
+from strvsocial.db import Database
+from strvsocial.media.sweeping import Comparison, abort_abandoned, compare, count_bytes, delete_orphans
+from strvsocial.settings import get_settings
+from strvsocial.storage import Storage, open_storage
+
+app = typer.Typer(no_args_is_help=True, help="Stored pictures, sound and films.")
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+_SHOWN = 20
+
+
+@asynccontextmanager
+async def _open() -> AsyncIterator[tuple[Database, Storage]]:
+    settings = get_settings()
+    database = Database(settings.database_url, pool_size=2, behind_pooler=settings.database_direct_url is not None)
+    try:
+        async with open_storage(settings) as storage:
+            yield database, storage
+    finally:
+        await database.aclose()
+
+
+@app.command()
+def usage(
+    top: Annotated[int, typer.Option(min=1, max=1000, help="How many people to name.")] = 10, as_json: AsJson = False
+) -> None:
+    """Bytes by kind, originals beside renditions, and who has most of them."""
+
+    async def count() -> dict[str, Any]:
+        async with _open() as (database, _), database.transaction() as db:
+            return await count_bytes(db, top)
+
+    found = asyncio.run(count())
+    if as_json:
+        typer.echo(msgspec.json.encode(found).decode())
+        return
+    console = Console()
+    for name, title in (("kinds", "by kind"), ("people", "by person")):
+        rows = found[name]
+        if not rows:
+            continue
+        table = Table(*(column.replace("_", " ").removesuffix(" bytes") for column in rows[0]), box=None, title=title)
+        for row in rows:
+            table.add_row(*(_shown(column, value) for column, value in row.items()))
+        console.print(table)
+    waiting = found["unused_uploads"]
+    console.print(f"Uploads that no post uses yet: {waiting['files']}, {decimal(waiting['bytes'])}.")
+
+
+@app.command()
+def orphans(
+    delete: Annotated[
+        bool, typer.Option("--delete/--dry-run", help="Delete orphans, or only say what would be deleted.")
+    ] = False,
+    grace_hours: Annotated[float, typer.Option(min=0, help="Leave alone what is younger.")] = 24,
+    as_json: AsJson = False,
+) -> None:
+    """Objects without rows, rows without objects, and abandoned multipart uploads. Deletes only with --delete."""
+    found, deleted = asyncio.run(_inspect(delete, timedelta(hours=grace_hours), quiet=as_json))
+    if as_json:
+        answer = {"dry_run": not delete, "deleted": deleted, **msgspec.to_builtins(found)}
+        typer.echo(msgspec.json.encode(answer).decode())
+    else:
+        _print(found, deleted if delete else None)
+    raise typer.Exit(int(bool(found.missing)))
+
+
+async def _inspect(delete: bool, grace: timedelta, *, quiet: bool) -> tuple[Comparison, int]:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    async with _open() as (database, storage):
+        with Progress(*columns, console=Console(stderr=True), disable=quiet or None, transient=True) as bars:
+            listing = bars.add_task("listing objects", total=None)
+            found = await compare(database, storage, grace, lambda count: bars.update(listing, completed=count))
+            deleted = 0
+            if delete:
+                keys = [orphan.key for orphan in found.orphans]
+                task = bars.add_task("deleting orphans", total=len(keys))
+                deleted = await delete_orphans(database, storage, keys, lambda n: bars.update(task, completed=n))
+                await abort_abandoned(database, storage, grace)
+    return found, deleted
+
+
+def _print(found: Comparison, deleted: int | None) -> None:
+    console = Console()
+    size = decimal(sum(orphan.byte_size for orphan in found.orphans))
+    console.print(f"{found.objects} objects, {len(found.orphans)} of them without a row ({size}).")
+    for orphan in found.orphans[:_SHOWN]:
+        console.print(
+            f"  {orphan.key}  {decimal(orphan.byte_size)}  {orphan.modified_at:%Y-%m-%d %H:%M}", highlight=False
+        )
+    if len(found.orphans) > _SHOWN:
+        console.print(f"  and {len(found.orphans) - _SHOWN} more; --json names them all")
+    console.print(f"{len(found.multiparts)} abandoned multipart uploads.")
+    console.print(f"{len(found.missing)} rows whose bytes are gone.")
+    for missing in found.missing[:_SHOWN]:
+        console.print(f"  {missing.about}: {missing.key}", highlight=False)
+    if deleted is not None:
+        console.print(f"Deleted {deleted} objects.")
+    elif found.orphans or found.multiparts:
+        console.print("Nothing was deleted: run it again with --delete.")
+
+
+def _shown(column: str, value: int | str) -> str:
+    return decimal(int(value)) if column.endswith("_bytes") else str(value)
