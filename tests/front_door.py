@@ -27,7 +27,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any
 
 import httpx
 from litestar import Litestar
@@ -146,8 +146,13 @@ async def running(app: Litestar) -> AsyncIterator[None]:
 
 
 @contextmanager
-def serving(settings: Settings, **environment: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """The address of a web process of its own, as `make up` runs it, for what needs a socket; and the process."""
+def serving(
+    settings: Settings, *, log: IO[bytes] | None = None, **environment: str
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The address of a web process of its own, as `make up` runs it, for what needs a socket; and the process.
+
+    What it writes to standard error goes into `log`.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -155,6 +160,7 @@ def serving(settings: Settings, **environment: str) -> Iterator[tuple[str, subpr
     process = subprocess.Popen(
         [*command, "--no-proxy-headers", "--host", "127.0.0.1", "--port", str(port)],
         cwd=ROOT,
+        stderr=log,
         env={**os.environ, **_environment(settings), "PORT": str(port), "PYTHONPATH": str(ROOT / "src"), **environment},
     )
     try:

@@ -21,7 +21,7 @@ from strvsocial.web.forms import again, safe_path, see
 from strvsocial.web.input import read_input
 from strvsocial.web.limits import limit
 from strvsocial.web.paging import Cursor
-from strvsocial.web.rendering import PageResponse, is_fragment, page
+from strvsocial.web.rendering import PageResponse, is_fragment, page, viewer_of
 from strvsocial.web.viewers import Viewer
 
 AnyRequest = Request[Any, Any, Any]
@@ -135,7 +135,8 @@ async def _show_follow(request: AnyRequest, db: AsyncSession, me: Viewer, userna
 async def _start_session(
     request: AnyRequest, db: AsyncSession, settings: Settings, user_id: int, path: str
 ) -> Response[Any]:
-    token = await sessions.start(db, user_id, **describe_client(request))
+    before: Viewer | None = viewer_of(request.scope)
+    token = await sessions.start(db, user_id, replacing=before, **describe_client(request))
     answer = see(path)
     answer.set_cookie(make_cookie(settings, token))
     return answer

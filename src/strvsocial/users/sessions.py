@@ -49,9 +49,16 @@ class SessionView(Struct, frozen=True, kw_only=True):
     is_current: bool
 
 
-async def start(db: AsyncSession, user_id: int, *, user_agent: str = "", address: str = "") -> str:
-    """A new session, always with a new token. Returns the token for the cookie (`cookies.make_cookie`)."""
+async def start(
+    db: AsyncSession, user_id: int, *, user_agent: str = "", address: str = "", replacing: Viewer | None = None
+) -> str:
+    """A new session, always with a new token. Returns the token for the cookie (`cookies.make_cookie`).
+
+    `replacing` is who was signed in on this browser until now: that session ends.
+    """
     token, token_hash = new_token()
+    if replacing is not None and replacing.session_id is not None:
+        await db.execute(delete(Session).where(Session.id == replacing.session_id))
     await db.execute(delete(Session).where(Session.user_id == user_id, Session.expires_at < func.now()))
     await db.execute(
         insert(Session).values(
