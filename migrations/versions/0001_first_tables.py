@@ -341,11 +341,12 @@ def upgrade() -> None:
         sa.Column("post_id", sa.BigInteger(), nullable=False),
         sa.Column("tag_id", sa.BigInteger(), nullable=False),
         sa.Column("position", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.ForeignKeyConstraint(["post_id"], ["posts.id"], name=op.f("fk_post_tags_post_id"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["tag_id"], ["tags.id"], name=op.f("fk_post_tags_tag_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("post_id", "tag_id", name=op.f("pk_post_tags")),
     )
-    op.create_index("ix_post_tags_tag", "post_tags", ["tag_id", "post_id"], unique=False)
+    op.create_index("ix_post_tags_tag", "post_tags", ["tag_id", "created_at", "post_id"], unique=False)
     op.create_table(
         "attachment_analyses",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),

@@ -50,7 +50,7 @@ async def edit(db: AsyncSession, me: Viewer, public_id: str, changes: Changes) -
     if words is not None:
         post.text, post.text_html = words, render_markdown(words)
     if tags is not None:
-        await set_tags(db, post.id, tags)
+        await set_tags(db, post, tags)
     for medium, alt in alts:
         medium.alt = alt
     await touch(db, post)

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from msgspec import Meta
-from sqlalchemy import ARRAY, BigInteger, Integer, String, any_, bindparam, exists, or_, select, tuple_
+from sqlalchemy import ARRAY, BigInteger, Integer, String, any_, bindparam, exists, or_, select, true, tuple_
 
 from strvsocial.content.cards import Reader, cards, read_cards
 from strvsocial.content.models import Post, PostTag, Tag
 from strvsocial.content.tags import normalise
 from strvsocial.content.views import PostView
-from strvsocial.content.visibility import VIEWER_ID
+from strvsocial.content.visibility import VIEWER_ID, visible_to
 from strvsocial.db import Timestamp
 from strvsocial.errors import BadInput, NotFound
 from strvsocial.users.models import Follow, User
@@ -25,29 +25,64 @@ _START = (datetime(9000, 1, 1, tzinfo=UTC), 2**63 - 1)
 """Later than every post: where a list without a cursor begins."""
 
 
+_PLACE = tuple_(bindparam("at", type_=Timestamp), bindparam("after", type_=BigInteger))
+_LIMIT = bindparam("limit", type_=Integer)
+_NEWEST_FIRST = (Post.created_at.desc(), Post.id.desc())
+_BEFORE = tuple_(Post.created_at, Post.id) < _PLACE
+
+
 def _newest(*conditions: Any) -> Any:
-    place = tuple_(bindparam("at", type_=Timestamp), bindparam("after", type_=BigInteger))
+    return cards(_BEFORE, *conditions).order_by(*_NEWEST_FIRST).limit(_LIMIT)
+
+
+def _newest_followed() -> Any:
+    """The newest posts of each person followed, so many as fit on the page, and of all these the newest."""
+    of_one = (
+        select(Post.id, Post.created_at)
+        .where(Post.author_id == Follow.followed_id, _BEFORE, Post.status == "ready", visible_to(VIEWER_ID))
+        .order_by(*_NEWEST_FIRST)
+        .limit(_LIMIT)
+        .correlate(Follow)
+        .lateral("of_one")
+    )
+    page = (
+        select(of_one.c.id)
+        .select_from(Follow)
+        .join(of_one, true())
+        .where(Follow.follower_id == VIEWER_ID)
+        .order_by(of_one.c.created_at.desc(), of_one.c.id.desc())
+        .limit(_LIMIT)
+        .correlate(None)
+    )
+    return cards(Post.id.in_(page)).order_by(*_NEWEST_FIRST)
+
+
+def _newest_tagged() -> Any:
+    tag_id = select(Tag.id).where(Tag.name == bindparam("tag", type_=String)).scalar_subquery()
     return (
-        cards(tuple_(Post.created_at, Post.id) < place, *conditions)
-        .order_by(Post.created_at.desc(), Post.id.desc())
-        .limit(bindparam("limit", type_=Integer))
+        cards(
+            Post.status == "ready",
+            PostTag.tag_id == tag_id,
+            tuple_(PostTag.created_at, PostTag.post_id) < _PLACE,
+        )
+        .join(PostTag, PostTag.post_id == Post.id)
+        .order_by(PostTag.created_at.desc(), PostTag.post_id.desc())
+        .limit(_LIMIT)
     )
 
 
 _READY = Post.status == "ready"
 _OF_KIND = Post.media_type == bindparam("kind", type_=String)
 _OF_KINDS = Post.media_type == any_(bindparam("kinds", type_=ARRAY(String)))
-_FOLLOWED = Post.author_id.in_(select(Follow.followed_id).where(Follow.follower_id == VIEWER_ID))
 _BY_NAME = Post.author_id == select(User.id).where(User.username_key == bindparam("name")).scalar_subquery()
-_TAGGED = Post.id.in_(select(PostTag.post_id).join(Tag).where(Tag.name == bindparam("tag", type_=String)))
 _OF_OTHERS = (Post.visibility == "public", Post.author_id.is_distinct_from(VIEWER_ID))
 
 _LATEST = _newest(_READY)
 _LATEST_OF_KIND = _newest(_READY, _OF_KIND)
 _LATEST_OF_KINDS = _newest(_READY, _OF_KINDS)
-_FOLLOWING = _newest(_READY, _FOLLOWED)
+_FOLLOWING = _newest_followed()
 _BY_AUTHOR = _newest(or_(_READY, Post.author_id == VIEWER_ID), _BY_NAME)
-_BY_TAG = _newest(_READY, _TAGGED)
+_BY_TAG = _newest_tagged()
 _EXPLORE = _newest(_READY, *_OF_OTHERS)
 _EXPLORE_KIND = _newest(_READY, *_OF_OTHERS, _OF_KIND)
 _IS_PERSON = select(exists().where(User.username_key == bindparam("name"), User.suspended_at.is_(None)))

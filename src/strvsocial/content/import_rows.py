@@ -40,11 +40,11 @@ _POSTS = text(
 _TAGS = text("insert into tags (name) select unnest(cast(:names as text[])) on conflict do nothing")
 _POST_TAGS = text(
     """
-    insert into post_tags (post_id, tag_id, position)
-    select line.post_id, tags.id, line.position
+    insert into post_tags (post_id, tag_id, position, created_at)
+    select line.post_id, tags.id, line.position, posts.created_at
     from unnest(cast(:post_ids as bigint[]), cast(:names as text[]), cast(:positions as int[]))
       as line (post_id, name, position)
-    join tags on tags.name = line.name
+    join tags on tags.name = line.name join posts on posts.id = line.post_id
     on conflict do nothing
     """
 )

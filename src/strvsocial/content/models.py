@@ -71,14 +71,15 @@ class Tag(Base):
 
 
 class PostTag(Base):
-    """A tag on a post, in the order that its author gave."""
+    """A tag on a post, in the order that its author gave. `created_at` is the post's: a tag's page is read in order."""
 
     __tablename__ = "post_tags"
-    __table_args__ = (Index("ix_post_tags_tag", "tag_id", "post_id"),)
+    __table_args__ = (Index("ix_post_tags_tag", "tag_id", "created_at", "post_id"),)
 
     post_id: Mapped[int] = mapped_column(ForeignKey("posts.id", ondelete="CASCADE"), primary_key=True)
     tag_id: Mapped[int] = mapped_column(ForeignKey("tags.id", ondelete="CASCADE"), primary_key=True)
     position: Mapped[int] = mapped_column(server_default="0")
+    created_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
 
 
 class Interaction(Base):

@@ -94,7 +94,7 @@ async def publish(db: AsyncSession, author_id: int, draft: Draft, *, priority: i
     )
     db.add(post)
     await db.flush()
-    await set_tags(db, post.id, draft.tags)
+    await set_tags(db, post, draft.tags)
     if kinds:
         await add_media(db, post.id, draft.files, position=0, priority=priority)
     else:
@@ -113,15 +113,16 @@ async def add_media(
     return attachments
 
 
-async def set_tags(db: AsyncSession, post_id: int, names: Sequence[str]) -> None:
+async def set_tags(db: AsyncSession, post: Post, names: Sequence[str]) -> None:
     """Makes `names` (normalised) the tags of a post."""
-    await db.execute(delete_from(PostTag).where(PostTag.post_id == post_id))
+    await db.execute(delete_from(PostTag).where(PostTag.post_id == post.id))
     if not names:
         return
     # In one order for everybody, so that two authors with the same new tags do not wait for each other in a circle.
     await db.execute(insert(Tag).values([{"name": name} for name in sorted(names)]).on_conflict_do_nothing())
     ids = {row.name: row.id for row in await db.execute(select(Tag.id, Tag.name).where(Tag.name.in_(names)))}
-    rows = [{"post_id": post_id, "tag_id": ids[name], "position": n} for n, name in enumerate(names)]
+    shared = {"post_id": post.id, "created_at": post.created_at}
+    rows = [{**shared, "tag_id": ids[name], "position": n} for n, name in enumerate(names)]
     await db.execute(insert(PostTag).values(rows))
 
 
