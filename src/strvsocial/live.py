@@ -8,7 +8,7 @@ be lost while a connection is down: whoever needs the truth reads the rows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +25,7 @@ log = structlog.get_logger()
 
 EVENTS, VECTORS = "strv_events", "strv_vectors"
 _NOTIFY = text("select pg_notify(:channel, :message)")
+_NOTIFY_ALL = text("select count(pg_notify(:channel, message)) from unnest(cast(:messages as text[])) as message")
 
 
 class News(msgspec.Struct, frozen=True):
@@ -39,6 +40,13 @@ async def announce(db: AsyncSession, kind: str, user_id: int, data: dict[str, An
     """Tells `user_id` once the caller's transaction commits. `data` holds ids, at most a few hundred bytes."""
     message = msgspec.json.encode(News(kind, user_id, data)).decode()
     await db.execute(_NOTIFY, {"channel": EVENTS, "message": message})
+
+
+async def announce_all(db: AsyncSession, news: Sequence[News]) -> None:
+    """`announce` of many news in one round trip."""
+    if news:
+        messages = [msgspec.json.encode(one).decode() for one in news]
+        await db.execute(_NOTIFY_ALL, {"channel": EVENTS, "messages": messages})
 
 
 async def wake_index(db: AsyncSession) -> None:

@@ -13,7 +13,7 @@ import msgspec
 import structlog
 from sqlalchemy import text
 
-from strvsocial.content.embedding_rows import finish_post, load_posts, save_analyses, save_heard, want_again
+from strvsocial.content.embedding_rows import finish_posts, load_posts, save_analyses, save_heard, want_again
 from strvsocial.db import Database
 from strvsocial.embeddings import pipeline, vectors
 from strvsocial.embeddings.active import Active, ActiveModels
@@ -140,17 +140,14 @@ async def store(context: Context, active: Active, posts: Sequence[PostInput], *,
     async with context.database.transaction() as db:
         rows = await db.execute(_HOLD, {"ids": [post.id for post in posts]})
         current = {(row.id, row.version) for row in rows if row.status == "ready"}
-        entries = []
-        for result in made:
-            if (result.post.id, result.post.version) not in current:
-                continue
-            entries += _entries(active, result)
+        good = [result for result in made if (result.post.id, result.post.version) in current]
+        for result in good:
             if result.absent and result.post.hashes:
                 gone = [active.spaces[name].id for name in result.absent]
                 await vectors.withdraw(db, result.post.id, gone)
-            if finish:
-                await finish_post(db, result.post.id)
-        await vectors.upsert(db, entries)
+        await vectors.upsert(db, [entry for result in good for entry in _entries(active, result)])
+        if finish:
+            await finish_posts(db, [result.post.id for result in good])
         await wake_index(db)
 
 
@@ -170,7 +167,7 @@ async def _gave_up(context: Context, job: Claimed, error: str) -> None:
     """A post is not pending for ever: it is found by its words, and `strvsocial embeddings retry` tries again."""
     log.error("embeddings.gave_up", post_id=job.payload["post_id"], error=error)
     async with context.database.transaction() as db:
-        await finish_post(db, job.payload["post_id"])
+        await finish_posts(db, [job.payload["post_id"]])
 
 
 EMBED_POSTS = Handler("embed", embed_posts, batch=get_settings().embed_batch, tries=4, timeout=1200, gave_up=_gave_up)

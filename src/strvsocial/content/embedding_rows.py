@@ -13,7 +13,7 @@ from strvsocial.db import Database
 from strvsocial.embeddings.inputs import Analysis, Heard, PostInput
 from strvsocial.embeddings.pipeline import Keys
 from strvsocial.jobs import BULK
-from strvsocial.live import announce
+from strvsocial.live import News, announce_all
 
 _POSTS = text(
     """
@@ -61,7 +61,7 @@ _SET_LANGUAGE = text(
 _FINISH = text(
     """
     update posts set pending = array_remove(pending, 'embedding')
-    where id = :id and 'embedding' = any(pending) returning public_id, author_id, pending
+    where id = any(:ids) and 'embedding' = any(pending) returning public_id, author_id, pending
     """
 )
 _decode = msgspec.json.Decoder(PostInput).decode
@@ -107,9 +107,11 @@ async def want_again(database: Database, post_id: int, priority: int) -> None:
         await want_embedding(db, post_id, min(priority + 1, BULK + 1))
 
 
-async def finish_post(db: AsyncSession, post_id: int) -> None:
-    """The post no longer waits for its embedding; its author's open pages hear of it."""
-    row = (await db.execute(_FINISH, {"id": post_id})).one_or_none()
-    if row is not None:
-        data = {"id": row.public_id, "url": f"/p/{row.public_id}", "pending": row.pending}
-        await announce(db, "post.ready", row.author_id, data)
+async def finish_posts(db: AsyncSession, post_ids: Sequence[int]) -> None:
+    """The posts no longer wait for their embedding; their authors' open pages hear of it."""
+    rows = await db.execute(_FINISH, {"ids": list(post_ids)})
+    news = [
+        News("post.ready", row.author_id, {"id": row.public_id, "url": f"/p/{row.public_id}", "pending": row.pending})
+        for row in rows
+    ]
+    await announce_all(db, news)

@@ -64,7 +64,7 @@ class ActiveModels:
     async def start(self) -> None:
         """Loads the models in the background of the embedder's start; what goes wrong is recorded, not raised."""
         try:
-            await (await self.get()).models.warm_up()
+            await (await self.get()).models.load("speech")
         except StrvError as error:
             log.warning("models.missing", reason=error.message)
         except Exception:
@@ -94,7 +94,13 @@ class ActiveModels:
         async with self.database.transaction() as db:
             spaces = await ensure_spaces(db, profile)
         await self._let_go()
-        self._active = Active(profile, Models(weights, threads=self.settings.model_threads), spaces)
+        models = Models(weights, threads=self.settings.model_threads)
+        try:
+            await models.load("text", "look")
+        except BaseException:
+            await models.aclose()
+            raise
+        self._active = Active(profile, models, spaces)
         await self._record(None)
         return self._active
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import structlog
 
 from strvsocial.embeddings.findings import Frames, Look, Pcm, Speech, Vectors
-from strvsocial.embeddings.weights import Weights
+from strvsocial.embeddings.weights import Weights, WeightsMissing
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -36,7 +36,6 @@ class Models:
     def __init__(self, weights: Weights, *, threads: int = 0) -> None:
         self.weights = weights
         self.threads = threads_for_models(threads)
-        self.loaded: set[str] = set()
         self._encoders: dict[str, Any] = {}
         self._loading = threading.Lock()
         self._stop = threading.Event()
@@ -59,11 +58,10 @@ class Models:
 
         return await self._run(partial(sound.describe, pcm))
 
-    async def warm_up(self) -> None:
-        """Loads every encoder, so that the first post does not wait for it."""
-        for name in ("text", "look", "speech"):
+    async def load(self, *names: str) -> None:
+        """Loads encoders (`text`, `look`, `speech`) now. Raises WeightsMissing when one cannot be loaded."""
+        for name in names:
             await self._run(partial(self._get, name))
-        log.info("models.loaded", threads=self.threads, device=_device())
 
     async def aclose(self) -> None:
         """Stops listening at the next sentence and lets go of the models."""
@@ -79,10 +77,21 @@ class Models:
     def _get(self, name: str) -> Any:
         with self._loading:
             if name not in self._encoders:
-                self._encoders[name] = _LOADERS[name](self.weights, self.threads)
-                self.loaded.add(name)
+                self._encoders[name] = self._load(name)
+                log.info("models.loaded", name=name, threads=self.threads)
                 _give_memory_back()
             return self._encoders[name]
+
+    def _load(self, name: str) -> Any:
+        try:
+            return _LOADERS[name](self.weights, self.threads)
+        except ImportError as error:
+            raise WeightsMissing(
+                f"The {name} model needs a library that is not installed ({error}): "
+                "install them with `pip install 'strvsocial[models]'` (`make up` does)."
+            ) from error
+        except Exception as error:
+            raise WeightsMissing(f"The {name} model could not be loaded from {self.weights}: {error}") from error
 
 
 def _device() -> str:

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import AutoModel, AutoTokenizer
+from transformers.utils.logging import disable_progress_bar
 
 from strvsocial.embeddings.findings import Vectors
+
+disable_progress_bar()
 
 WINDOW_TOKENS = 256
 BATCH_WINDOWS = 32
