@@ -209,9 +209,15 @@ def upgrade() -> None:
         sa.CheckConstraint("visibility in ('public', 'followers', 'private')", name=op.f("ck_posts_visibility")),
         sa.ForeignKeyConstraint(["author_id"], ["users.id"], name=op.f("fk_posts_author_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_posts")),
-        sa.UniqueConstraint("author_id", "idempotency_key", name="uq_posts_idempotency"),
         sa.UniqueConstraint("import_key", name=op.f("uq_posts_import_key")),
         sa.UniqueConstraint("public_id", name=op.f("uq_posts_public_id")),
+    )
+    op.create_index(
+        "uq_posts_idempotency",
+        "posts",
+        ["author_id", "idempotency_key"],
+        unique=True,
+        postgresql_where="idempotency_key is not null",
     )
     op.create_index("ix_posts_author_latest", "posts", ["author_id", "created_at", "id"], unique=False)
     op.create_index("ix_posts_kind_latest", "posts", ["media_type", "created_at", "id"], unique=False)
@@ -439,6 +445,7 @@ def downgrade() -> None:
     )
     op.drop_index("ix_posts_latest", table_name="posts", postgresql_where="status = 'ready'")
     op.drop_index("ix_posts_kind_latest", table_name="posts")
+    op.drop_index("uq_posts_idempotency", table_name="posts", postgresql_where="idempotency_key is not null")
     op.drop_index("ix_posts_author_latest", table_name="posts")
     op.drop_table("posts")
     op.drop_index("ix_follows_followed", table_name="follows")

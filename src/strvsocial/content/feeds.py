@@ -13,7 +13,7 @@ from strvsocial.content.cards import Reader, cards, read_cards
 from strvsocial.content.models import Post, PostTag, Tag
 from strvsocial.content.tags import normalise
 from strvsocial.content.views import PostView
-from strvsocial.content.visibility import VIEWER_ID, visible_to
+from strvsocial.content.visibility import VIEWER_ID
 from strvsocial.db import Timestamp
 from strvsocial.errors import BadInput, NotFound
 from strvsocial.users.models import Follow, User
@@ -36,10 +36,14 @@ def _newest(*conditions: Any) -> Any:
 
 
 def _newest_followed() -> Any:
-    """The newest posts of each person followed, so many as fit on the page, and of all these the newest."""
+    """The newest posts of each person followed, so many as fit on the page, and of all these the newest.
+
+    The inner conditions are what `visible_to` comes down to for somebody followed: in that form each author's posts are
+    read from the index in order.
+    """
     of_one = (
         select(Post.id, Post.created_at)
-        .where(Post.author_id == Follow.followed_id, _BEFORE, Post.status == "ready", visible_to(VIEWER_ID))
+        .where(Post.author_id == Follow.followed_id, _BEFORE, Post.status == "ready", Post.visibility != "private")
         .order_by(*_NEWEST_FIRST)
         .limit(_LIMIT)
         .correlate(Follow)
@@ -49,7 +53,8 @@ def _newest_followed() -> Any:
         select(of_one.c.id)
         .select_from(Follow)
         .join(of_one, true())
-        .where(Follow.follower_id == VIEWER_ID)
+        .join(User, User.id == Follow.followed_id)
+        .where(Follow.follower_id == VIEWER_ID, User.suspended_at.is_(None))
         .order_by(of_one.c.created_at.desc(), of_one.c.id.desc())
         .limit(_LIMIT)
         .correlate(None)

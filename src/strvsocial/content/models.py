@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ARRAY, BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, func
+from sqlalchemy import ARRAY, BigInteger, CheckConstraint, ForeignKey, Index, String, Text, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from strvsocial.db import Base, Timestamp, bigint_id
@@ -22,7 +22,13 @@ class Post(Base):
         CheckConstraint(f"media_type in {MEDIA_TYPES}", name="media_type"),
         CheckConstraint(f"visibility in {VISIBILITIES}", name="visibility"),
         CheckConstraint(f"status in {STATUSES}", name="status"),
-        UniqueConstraint("author_id", "idempotency_key", name="uq_posts_idempotency"),
+        Index(
+            "uq_posts_idempotency",
+            "author_id",
+            "idempotency_key",
+            unique=True,
+            postgresql_where="idempotency_key is not null",
+        ),
         Index("ix_posts_author_latest", "author_id", "created_at", "id"),
         Index("ix_posts_latest", "created_at", "id", postgresql_where="status = 'ready'"),
         Index("ix_posts_kind_latest", "media_type", "created_at", "id"),
