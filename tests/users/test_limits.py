@@ -128,11 +128,12 @@ async def test_the_event_loop_stays_free_during_twenty_logins(site: Site, client
     longest = 0.0
 
     async def feel() -> None:
+        """Measures how long the loop's thread works in one go; other threads and processes do not count."""
         nonlocal longest
         while True:
-            started = time.perf_counter()
-            await asyncio.sleep(0.001)
-            longest = max(longest, time.perf_counter() - started)
+            started = time.thread_time()
+            await asyncio.sleep(0)
+            longest = max(longest, time.thread_time() - started)
 
     login = {"email": alice.email, "password": PASSWORD}
     await client.post("/api/v1/tokens", json=login)
@@ -140,10 +141,4 @@ async def test_the_event_loop_stays_free_during_twenty_logins(site: Site, client
     answers = await asyncio.gather(*(client.post("/api/v1/tokens", json=login) for _ in range(20)))
     feeling.cancel()
     assert {answer.status_code for answer in answers} == {201}
-    assert longest < 0.05 + 0.1 * (_load() > 2)
-
-
-def _load() -> float:
-    import os
-
-    return os.getloadavg()[0]
+    assert longest < 0.05

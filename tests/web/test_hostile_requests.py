@@ -95,10 +95,10 @@ async def test_logs_are_one_object_a_line_and_hold_no_secrets(site: Site, settin
 async def test_checking_long_text_takes_no_time(client: httpx.AsyncClient, site: Site, size: int) -> None:
     alice = await site.cast("alice")
     for text in ("a" * size, " " * size, "\u200d" * size, "é" * size, "\n\r" * (size // 2), "😀\u200d" * (size // 2)):
-        started = time.perf_counter()
+        started = time.process_time()
         answer = await alice.api("PATCH", "/me", json={"username": text, "display_name": text, "bio": text})
         assert answer.status_code in (413, 422)
-        assert time.perf_counter() - started < 1
+        assert time.process_time() - started < 1
         found = await client.get("/api/v1/users", params={"q": text[:90]})
         assert found.status_code in (200, 422)
 

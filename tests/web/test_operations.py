@@ -11,6 +11,7 @@ import httpx
 import pytest
 from litestar.routes import HTTPRoute
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import text
 from tests.front_door import Site, running
 
 from strvsocial.app import create_app
@@ -69,6 +70,8 @@ async def test_metrics_know_routes_and_queues(site: Site, client: httpx.AsyncCli
     assert waiting["long"] >= 1
     assert set(waiting) == {"quick", "long", "embed"}
     assert families["strv_jobs_oldest_seconds"].samples[0].value >= 0
+    async with site.database.transaction() as db:
+        await db.execute(text("delete from jobs where kind = 'tests.nothing'"))
 
 
 async def test_the_openapi_document_is_complete(site: Site, client: httpx.AsyncClient) -> None:

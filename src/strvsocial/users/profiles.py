@@ -6,8 +6,25 @@ import re
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Integer as IntegerType
-from sqlalchemy import Row, Select, and_, case, column, exists, func, literal, or_, select, table, tuple_
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    Integer,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    case,
+    column,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    table,
+    tuple_,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
@@ -25,7 +42,10 @@ _posts = table("posts", column("author_id"), column("visibility"), column("statu
 
 def select_users(viewer: Viewer | None) -> Select[Any]:
     """Rows for `as_user` of everybody who may be seen, with the counts that this viewer may know."""
-    viewer_id = viewer.id if viewer else 0
+    return _select_users(literal(viewer.id if viewer else 0, BigInteger))
+
+
+def _select_users(viewer_id: ColumnElement[int]) -> Select[Any]:
     link = aliased(Follow)  # Callers join Follow itself.
     followed = exists().where(link.follower_id == viewer_id, link.followed_id == User.id).correlate(User)
     visible = or_(
@@ -50,6 +70,13 @@ def select_users(viewer: Viewer | None) -> Select[Any]:
         following.correlate(User).scalar_subquery().label("following"),
         followed.label("is_followed"),
     ).where(User.suspended_at.is_(None))
+
+
+# Making these anew for each request would take longer than the rest of the answer.
+_VIEWER_ID: BindParameter[int] = bindparam("viewer_id", type_=BigInteger)
+_ONE = _select_users(_VIEWER_ID).where(User.username_key == bindparam("username_key"))
+_ME = _select_users(_VIEWER_ID).add_columns(User.email, User.role, User.theme).where(User.id == _VIEWER_ID)
+_ID = select(User.id).where(User.username_key == bindparam("username_key"), User.suspended_at.is_(None))
 
 
 def as_user(row: Row[Any], viewer: Viewer | None) -> UserView:
@@ -90,8 +117,8 @@ async def get_user(reader: AsyncConnection, viewer: Viewer | None, username: str
     Raises:
         NotFound: nobody is called so, or the person is suspended.
     """
-    key = username_key(username[:60])
-    row = (await reader.execute(select_users(viewer).where(User.username_key == key))).one_or_none()
+    who = {"viewer_id": viewer.id if viewer else 0, "username_key": username_key(username[:60])}
+    row = (await reader.execute(_ONE, who)).one_or_none()
     if row is None:
         raise NotFound
     return as_user(row, viewer)
@@ -99,24 +126,21 @@ async def get_user(reader: AsyncConnection, viewer: Viewer | None, username: str
 
 async def get_me(reader: AsyncConnection, viewer: Viewer) -> MeView:
     """The viewer, with what only they may see."""
-    private = select(User.email, User.role, User.theme).where(User.id == viewer.id)
-    row = (await reader.execute(select_users(viewer).where(User.id == viewer.id))).one_or_none()
-    own = (await reader.execute(private)).one_or_none()
-    if row is None or own is None:
+    row = (await reader.execute(_ME, {"viewer_id": viewer.id})).one_or_none()
+    if row is None:
         raise NotFound
     user = as_user(row, viewer)
     return MeView(
         **{name: getattr(user, name) for name in UserView.__struct_fields__},
-        email=own.email,
-        role=own.role,
-        theme=own.theme,
+        email=row.email,
+        role=row.role,
+        theme=row.theme,
     )
 
 
 async def get_id(reader: AsyncConnection, username: str) -> int:
     """The id of the person of this name, who is not suspended. Raises NotFound."""
-    key = username_key(username[:60])
-    found = await reader.scalar(select(User.id).where(User.username_key == key, User.suspended_at.is_(None)))
+    found = await reader.scalar(_ID, {"username_key": username_key(username[:60])})
     if found is None:
         raise NotFound
     return int(found)
@@ -134,7 +158,7 @@ async def find_users(
         func.similarity(User.username_key, words), func.similarity(func.lower(User.display_name), words)
     )
     bonus = case((User.username_key == words, 2.0), (User.username_key.like(f"{pattern}%"), 1.0), else_=0.0)
-    score = func.round((nearness + bonus) * 1_000_000).cast(IntegerType) if words else literal(0)
+    score = func.round((nearness + bonus) * 1_000_000).cast(Integer) if words else literal(0)
     people = select_users(viewer).add_columns(score.label("score"))
     if words:
         people = people.where(

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import bindparam, delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from strvsocial.errors import NotFound
@@ -33,7 +33,7 @@ _FIND = (
     select(Session.id, (Session.seen_at < func.now() - text(f"interval '{TOUCH_SECONDS} s'")).label("is_stale"))
     .add_columns(*PERSON_COLUMNS)
     .join(User, User.id == Session.user_id)
-    .where(Session.expires_at > func.now(), User.suspended_at.is_(None))
+    .where(Session.expires_at > func.now(), User.suspended_at.is_(None), Session.token_hash == bindparam("token_hash"))
 )
 _LENGTH = text(f"interval '{SESSION_SECONDS} s'")
 
@@ -74,7 +74,7 @@ async def start(
 
 async def find(reader: AsyncConnection, token: str) -> Viewer | None:
     """Who the cookie's token signs in, and a note of the visit. Suspended people are nobody."""
-    row = (await reader.execute(_FIND.where(Session.token_hash == hash_token(token)))).one_or_none()
+    row = (await reader.execute(_FIND, {"token_hash": hash_token(token)})).one_or_none()
     if row is None:
         return None
     if row.is_stale:

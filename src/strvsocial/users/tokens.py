@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from msgspec import Struct
-from sqlalchemy import delete, func, insert, or_, select, text, update
+from sqlalchemy import bindparam, delete, func, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from strvsocial.errors import NotFound
@@ -23,7 +23,7 @@ _FIND = (
         *PERSON_COLUMNS,
     )
     .join(User, User.id == ApiToken.user_id)
-    .where(User.suspended_at.is_(None))
+    .where(User.suspended_at.is_(None), ApiToken.token_hash == bindparam("token_hash"))
 )
 
 
@@ -45,7 +45,7 @@ async def create(db: AsyncSession, user_id: int, name: str = "") -> str:
 
 async def find(reader: AsyncConnection, token: str) -> Viewer | None:
     """Who the bearer token signs in. Suspended people are nobody."""
-    row = (await reader.execute(_FIND.where(ApiToken.token_hash == hash_token(token)))).one_or_none()
+    row = (await reader.execute(_FIND, {"token_hash": hash_token(token)})).one_or_none()
     if row is None:
         return None
     if row.is_stale:
