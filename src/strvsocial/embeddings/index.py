@@ -26,6 +26,7 @@ from strvsocial.embeddings import index_changes as changes
 from strvsocial.embeddings import index_shelves as shelves
 from strvsocial.embeddings.calibration import similarities
 from strvsocial.embeddings.index_changes import SpaceRow
+from strvsocial.embeddings.index_memory import give_back_memory
 from strvsocial.embeddings.index_shelves import Shelf
 from strvsocial.embeddings.index_snapshots import SnapshotStore, open_redis
 from strvsocial.embeddings.index_spaces import OVERFETCH
@@ -238,6 +239,7 @@ class VectorIndex:
         try:
             async with self._database.read() as reader:
                 self._shelves[space.name] = await shelves.load(reader, self._store, space)
+            await asyncio.to_thread(give_back_memory)
         except Exception as error:
             self._error = repr(error)
             log.warning("index.not_loaded", space=space.name, error=repr(error))
@@ -267,6 +269,7 @@ class VectorIndex:
             is_stale = manifest is None or (shelf.unsaved > 0 and manifest.saved_at < lately)
             if is_first or is_stale:
                 await shelves.save(self._store, shelf)
+                await asyncio.to_thread(give_back_memory)
         except Exception as error:
             log.warning("index.not_saved", space=shelf.space.name, error=repr(error))
 

@@ -24,7 +24,9 @@ from strvsocial.live import wake_index
 log = structlog.get_logger()
 
 CHUNK = 4096
-"""Rows read at a time: 6 MB of 384 values."""
+"""Ids read at a time."""
+CHUNK_BYTES = 2_000_000
+"""Vectors read at a time: 1,300 of 384 values. Larger chunks are no faster and leave holes in the heap."""
 
 
 class SpaceRow(Struct, frozen=True):
@@ -35,6 +37,11 @@ class SpaceRow(Struct, frozen=True):
     dim: int
     generation: int
     calibration: dict[str, Any] = {}
+
+    @property
+    def chunk(self) -> int:
+        """How many vectors are read at a time."""
+        return max(64, CHUNK_BYTES // (4 * self.dim))
 
 
 class Rows(Struct, frozen=True):
@@ -132,7 +139,7 @@ async def read_some(reader: AsyncConnection, space: SpaceRow, ids: Sequence[int]
 async def read_all(reader: AsyncConnection, space: SpaceRow) -> AsyncIterator[Rows]:
     """All vectors of a space, in chunks by post id."""
     after = 0
-    while rows := (await reader.execute(_ALL, {"space": space.id, "after": after, "limit": CHUNK})).all():
+    while rows := (await reader.execute(_ALL, {"space": space.id, "after": after, "limit": space.chunk})).all():
         yield _decode(space, rows)
         after = rows[-1].post_id
 

@@ -173,8 +173,9 @@ async def reconcile(reader: AsyncConnection, shelf: Shelf) -> int:
 async def _apply(reader: AsyncConnection, shelf: Shelf, fresh: list[int], gone: list[int]) -> None:
     if gone:
         await asyncio.to_thread(shelf.index.remove, gone)
-    for start in range(0, len(fresh), changes.CHUNK):
-        rows = await changes.read_some(reader, shelf.space, fresh[start : start + changes.CHUNK])
+    step = shelf.space.chunk
+    for start in range(0, len(fresh), step):
+        rows = await changes.read_some(reader, shelf.space, fresh[start : start + step])
         if rows.ids:
             await asyncio.to_thread(shelf.index.put, rows.ids, rows.changes, rows.vectors)
 

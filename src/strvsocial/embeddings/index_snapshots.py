@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 log = structlog.get_logger()
 
 VERSION = 1
-PART_BYTES = 32 * 1024 * 1024
+PART_BYTES = 8 * 1024 * 1024
 LOCK_SECONDS = 300
 LITTER_SECONDS = 3600
 
@@ -96,7 +96,7 @@ class SnapshotStore:
             raise BadSnapshot(f"the checksum is wrong over {len(packed)} of {manifest.byte_size} bytes")
         return manifest, packed
 
-    async def save(self, manifest: Manifest, packed: bytes) -> None:
+    async def save(self, manifest: Manifest, packed: bytes | bytearray) -> None:
         """Replaces the snapshot of a space. Raises RedisError."""
         old = await self.find_usable_manifest(manifest.space_id)
         name = f"{self._prefix}:{manifest.space_id}:{secrets.token_hex(8)}"
@@ -129,7 +129,7 @@ class SnapshotStore:
             await self._redis.delete(key)
 
 
-def describe(packed: bytes, *, space_id: int, generation: int, watermark: int, dim: int) -> Manifest:
+def describe(packed: bytes | bytearray, *, space_id: int, generation: int, watermark: int, dim: int) -> Manifest:
     """The manifest of packed bytes, its parts not yet named. Hashes: call it in a thread."""
     return Manifest(
         version=VERSION,

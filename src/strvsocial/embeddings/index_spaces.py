@@ -8,7 +8,7 @@ three digits). Beyond, an inverted file over 8-bit values: 4·√N lists, and as
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Self
 
 import faiss
@@ -130,14 +130,18 @@ class SpaceIndex:
                 return hits / wanted
             self._index.nprobe = min(self._index.nlist, self._index.nprobe * 2)
 
-    def pack(self) -> bytes:
+    def pack(self) -> bytearray:
         """Everything as bytes: three counts, ids, change numbers, FAISS's own format."""
+        packed = bytearray()
         with self._lock.reading():
             ids = np.fromiter(self.changes.keys(), np.int64, len(self.changes))
             changes = np.fromiter(self.changes.values(), np.int64, len(self.changes))
-            stored = faiss.serialize_index(self._index)
-        head = np.array([len(ids), self.trained_for or 0, getattr(self._index, "nprobe", 0)], np.int64)
-        return b"".join((head.tobytes(), ids.tobytes(), changes.tobytes(), stored.tobytes()))
+            head = np.array([len(ids), self.trained_for or 0, getattr(self._index, "nprobe", 0)], np.int64)
+            for part in (head, ids, changes):
+                packed += part.tobytes()
+            # Written piece by piece: `serialize_index` would hold everything three times.
+            faiss.write_index(self._index, faiss.PyCallbackIOWriter(packed.extend))  # type: ignore[attr-defined]
+        return packed
 
     @classmethod
     def unpack(cls, packed: bytes | bytearray) -> Self:
@@ -145,7 +149,8 @@ class SpaceIndex:
         try:
             count, trained_for, probes = np.frombuffer(packed, np.int64, 3).tolist()
             numbers = np.frombuffer(packed, np.int64, 2 * count, offset=24)
-            index: Any = faiss.deserialize_index(np.frombuffer(packed, np.uint8, offset=24 + 16 * count))
+            reader = faiss.PyCallbackIOReader(_reader(memoryview(packed)[24 + 16 * count :]))  # type: ignore[attr-defined]
+            index: Any = faiss.read_index(reader)
         except (RuntimeError, ValueError, OverflowError) as error:
             raise ValueError(f"not a packed index: {error}") from error
         if index.ntotal != count:
@@ -154,3 +159,15 @@ class SpaceIndex:
             index.nprobe = probes
         changes = dict(zip(numbers[:count].tolist(), numbers[count:].tolist(), strict=True))
         return cls(index, changes, trained_for or None)
+
+
+def _reader(view: memoryview) -> Callable[[int], bytes]:
+    """`read(size)` over a view, without a copy of the whole."""
+    at = 0
+
+    def read(size: int) -> bytes:
+        nonlocal at
+        at += size
+        return bytes(view[at - size : at])
+
+    return read

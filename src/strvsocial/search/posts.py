@@ -1,6 +1,7 @@
 """Search for posts by words: title, text, tags, author and what is said in them, through PostgreSQL's trigrams.
 
-Every word has to be found somewhere, as a part of a word in any case or, in titles, with a slip of the pen. The score is
+Every word has to be found somewhere, as a part of a word in any case; where nothing is found so, titles
+may differ by a slip of the pen. The score is
 between 0 and 1: how much of the words the best field holds, titles and tags before authors, texts and speech.
 """
 
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     CompoundSelect,
     Float,
     Row,
@@ -18,6 +20,7 @@ from sqlalchemy import (
     and_,
     case,
     cast,
+    exists,
     func,
     literal,
     or_,
@@ -39,8 +42,8 @@ from strvsocial.users.models import User
 from strvsocial.web.paging import Page, decode_cursor, encode_cursor
 from strvsocial.web.viewers import Viewer
 
-MOST_MATCHES = 1000
-"""Of what matches, the newest this many are ranked."""
+MOST_MATCHES = 500
+"""Of what matches in a field, the newest this many are ranked."""
 FUZZY_FROM = 4
 """Shorter words match too much when letters may differ."""
 TITLE, TAG, AUTHOR, TEXT, SPEECH = 1.0, 0.95, 0.8, 0.7, 0.7
@@ -53,11 +56,15 @@ async def list_matches(
 
     Raises BadInput: the cursor is none of ours.
     """
-    place = decode_cursor(cursor, (float, int))
+    after = decode_cursor(cursor, (float, int, bool))
     if query.is_empty:
         return Page([])
     viewer_id = viewer.id if viewer else None
-    rows = (await reader.execute(_select(query, place, limit + 1), {"viewer_id": viewer_id})).all()
+    place, fuzzy = (after[:2], after[2]) if after else (None, False)
+    rows = (await reader.execute(_select(query, place, limit + 1, fuzzy=fuzzy), {"viewer_id": viewer_id})).all()
+    if not rows and query.words and after is None:
+        fuzzy = True
+        rows = (await reader.execute(_select(query, None, limit + 1, fuzzy=True), {"viewer_id": viewer_id})).all()
     by_id = {row.id: row for row in rows[:limit]}
     cards = await load_numbered(reader, viewer_id, list(by_id))
     items = [
@@ -71,11 +78,11 @@ async def list_matches(
         for post_id, card in cards
     ]
     more = len(rows) > limit
-    return Page(items, encode_cursor(rows[limit - 1].place, rows[limit - 1].id) if more else None)
+    return Page(items, encode_cursor(rows[limit - 1].place, rows[limit - 1].id, fuzzy) if more else None)
 
 
-def _select(query: Query, place: tuple[float, int] | None, limit: int) -> Select[Any]:
-    ranked = (_ranked(query) if query.words else _filtered(query)).subquery()
+def _select(query: Query, place: tuple[float, int] | None, limit: int, *, fuzzy: bool) -> Select[Any]:
+    ranked = (_ranked(query, fuzzy) if query.words else _filtered(query)).subquery()
     statement = select(ranked).order_by(ranked.c.place.desc(), ranked.c.id.desc()).limit(limit)
     if place is not None:
         statement = statement.where(tuple_(ranked.c.place, ranked.c.id) < tuple_(*place))
@@ -116,12 +123,10 @@ def _filtered(query: Query) -> Select[Any]:
     ).where(*_allowed(query.filters))
 
 
-def _ranked(query: Query) -> Select[Any]:
+def _ranked(query: Query, fuzzy: bool) -> Select[Any]:
     matches = (
         select(Post.id, Post.title, Post.text, Post.author_id)
-        .where(*(Post.id.in_(_holding(word)) for word in query.words), *_allowed(query.filters))
-        .order_by(Post.created_at.desc(), Post.id.desc())
-        .limit(MOST_MATCHES)
+        .where(Post.id.in_(_candidates(query, fuzzy)), *(_holds(word, fuzzy) for word in query.words))
         .cte("matches")
     )
     words, phrase = query.words, query.phrase
@@ -187,20 +192,50 @@ def _ranked(query: Query) -> Select[Any]:
     )
 
 
-def _holding(word: str) -> CompoundSelect[Any]:
-    """Ids of the posts in which a word is found, from each index on its own: PostgreSQL joins no two tables' bitmaps."""
-    pattern = _pattern(word)
-    words = [Post.title.ilike(pattern), Post.text.ilike(pattern)]
-    if len(word) >= FUZZY_FROM:
-        words.append(literal(word).op("<%")(Post.title))
-    return union(
-        select(Post.id).where(or_(*words)),
-        select(PostTag.post_id).join(Tag).where(Tag.name.ilike(pattern)),
-        select(Post.id)
-        .join(User, User.id == Post.author_id)
-        .where(or_(User.username_key.ilike(pattern), User.display_name.ilike(pattern))),
-        select(Attachment.post_id).join(TranscriptSegment).where(TranscriptSegment.text.ilike(pattern)),
+def _candidates(query: Query, fuzzy: bool) -> CompoundSelect[Any]:
+    """The newest posts that may match, from each field with its own index: what follows never looks at more.
+
+    Titles and texts hold every word, for one bitmap of both; the other fields hold any, and `_holds` has the last word.
+    """
+    words, patterns = query.words, [_pattern(word) for word in query.words]
+    people = select(User.id).where(
+        or_(*(or_(User.username_key.ilike(p), User.display_name.ilike(p)) for p in patterns))
     )
+    tags = select(Tag.id).where(or_(*(Tag.name.ilike(p) for p in patterns)))
+    speech = select(Attachment.post_id).join(TranscriptSegment)
+    sources = (
+        and_(*(_written(word, fuzzy) for word in words)),
+        Post.id.in_(select(PostTag.post_id).where(PostTag.tag_id.in_(tags))),
+        Post.author_id.in_(people),
+        Post.id.in_(speech.where(or_(*(TranscriptSegment.text.ilike(p) for p in patterns)))),
+    )
+    allowed = _allowed(query.filters)
+    newest = (
+        select(Post.id).where(source, *allowed).order_by(Post.id.desc()).limit(MOST_MATCHES).subquery()
+        for source in sources
+    )
+    return union(*(select(found.c.id) for found in newest))
+
+
+def _written(word: str, fuzzy: bool) -> ColumnElement[bool]:
+    pattern = _pattern(word)
+    exact = or_(Post.title.ilike(pattern), Post.text.ilike(pattern))
+    return or_(exact, literal(word).op("<%")(Post.title)) if fuzzy and len(word) >= FUZZY_FROM else exact
+
+
+def _holds(word: str, fuzzy: bool) -> ColumnElement[bool]:
+    """Whether a post holds a word anywhere; costly, for few posts."""
+    pattern = _pattern(word)
+    tagged = exists().where(PostTag.post_id == Post.id, PostTag.tag_id == Tag.id, Tag.name.ilike(pattern))
+    by = exists().where(
+        User.id == Post.author_id, or_(User.username_key.ilike(pattern), User.display_name.ilike(pattern))
+    )
+    said = exists().where(
+        Attachment.post_id == Post.id,
+        TranscriptSegment.attachment_id == Attachment.id,
+        TranscriptSegment.text.ilike(pattern),
+    )
+    return or_(_written(word, fuzzy), tagged.correlate(Post), by.correlate(Post), said.correlate(Post))
 
 
 def _pattern(word: str) -> str:

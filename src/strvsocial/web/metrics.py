@@ -50,6 +50,11 @@ class Metrics:
         self.dead = Gauge("strv_jobs_dead", "Jobs given up.", registry=registry)
         self.connections = Gauge("strv_database_connections", "Of the pool, by state.", ["state"], registry=registry)
         self.streams = Gauge("strv_event_streams", "Open streams of server-sent events.", registry=registry)
+        self.vectors = Gauge("strv_index_vectors", "Vectors in this process's index.", ["space"], registry=registry)
+        self.index_ready = Gauge("strv_index_ready", "1 once every active space is loaded.", registry=registry)
+        self.index_lag = Gauge(
+            "strv_index_lag_seconds", "Since the index last read PostgreSQL to the end.", registry=registry
+        )
         self.database_up = Gauge("strv_database_up", "1 when the database answered this scrape.", registry=registry)
 
     def count(self, scope: HTTPScope, status: int, seconds: float) -> None:
@@ -68,6 +73,7 @@ class Metrics:
         self.connections.labels("idle").set(pool.checkedin())
         self.connections.labels("most").set(pool.size())
         self.streams.set(state.listener.subscriber_count)
+        self._collect_index(state.index.status())
         try:
             async with asyncio.timeout(2), database.read() as reader:
                 rows = {row.queue: row for row in await reader.execute(_QUEUES)}
@@ -82,6 +88,13 @@ class Metrics:
             self.waiting.labels(queue).set(row.waiting if row else 0)
             self.running.labels(queue).set(row.running if row else 0)
             self.oldest.labels(queue).set(float(row.age) if row else 0)
+
+    def _collect_index(self, status: Any) -> None:
+        self.index_ready.set(status.ready)
+        self.index_lag.set(float("inf") if status.lag_seconds is None else status.lag_seconds)
+        self.vectors.clear()
+        for space in status.spaces:
+            self.vectors.labels(space.name).set(space.count)
 
 
 class CountRequests:
