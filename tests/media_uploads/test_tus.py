@@ -22,7 +22,7 @@ from tests.s3 import S3Server
 from strvsocial.errors import BadInput
 from strvsocial.media import uploads
 from strvsocial.media.incoming import StoredFile
-from strvsocial.media.uploads import claim_uploads
+from strvsocial.media.uploads import Bookkeeping, claim_uploads
 from strvsocial.settings import Settings
 from strvsocial.storage import Storage
 
@@ -49,6 +49,10 @@ async def alice(site: Site) -> Member:
 def storage_of(site: Site) -> Storage:
     storage: Storage = site.app.state.storage
     return storage
+
+
+def books(site: Site) -> Bookkeeping:
+    return Bookkeeping(site.database)
 
 
 async def claim(site: Site, member: Member, *ids: str) -> list[StoredFile]:
@@ -162,7 +166,7 @@ async def test_a_silent_writer_is_replaced_within_seconds_and_may_not_come_back(
 async def test_a_lease_of_a_dead_process_runs_out(site: Site, alice: Member) -> None:
     content = film(1000)
     upload = await create(alice, len(content))
-    await uploads.take_lease(site.database, alice.id, upload)
+    await uploads.take_lease(books(site), alice.id, upload)
     assert (await send(alice, upload, 0, content)).status_code == 423
     async with site.database.transaction() as db:
         await db.execute(
@@ -183,15 +187,13 @@ async def test_a_process_that_died_before_the_last_word_is_made_good(
     sending.give(content[: 2 * PART - 10])
     await sending.taken()
     await sending.vanish()
-    lease = await uploads.take_lease(site.database, alice.id, upload)
+    lease = await uploads.take_lease(books(site), alice.id, upload)
     row, storage = lease.upload, storage_of(site)
     etag = await storage.put_part(row.key, row.multipart_id, 2, content[PART:])
-    await uploads.add_part(
-        site.database, site.settings, lease, etag=etag, multipart_id=row.multipart_id, offset=2 * PART
-    )
+    await uploads.add_part(books(site), site.settings, lease, etag=etag, multipart_id=row.multipart_id, offset=2 * PART)
     if is_completed:
         await storage.complete_multipart(row.key, row.multipart_id, row.parts)
-    await uploads.end_lease(site.database, lease)
+    await uploads.end_lease(books(site), lease)
     with pytest.raises(BadInput, match="Some fields"):
         await claim(site, alice, upload)
     assert await offset_of(alice, upload) == 2 * PART

@@ -15,13 +15,12 @@ from litestar import Request, Response, Router, delete, head, patch, post, route
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath
 
-from strvsocial.db import Database
 from strvsocial.errors import BadInput, Conflict, StrvError, UnsupportedMedia
 from strvsocial.media import uploads
 from strvsocial.media.appending import Overflow, Places, append, complete_stored, remove_upload
 from strvsocial.media.bodies import get_part_slots, read_body
 from strvsocial.media.models import Upload
-from strvsocial.media.uploads import Locked
+from strvsocial.media.uploads import Bookkeeping, Locked
 from strvsocial.settings import Settings
 from strvsocial.web.viewers import Viewer
 
@@ -40,7 +39,9 @@ class OtherVersion(StrvError):
 async def provide_places(request: AnyRequest) -> Places:
     """What an upload needs of this process."""
     state = request.app.state
-    return Places(state.settings, state.database, state.storage, get_part_slots(state, state.settings))
+    if "upload_books" not in state:
+        state["upload_books"] = Bookkeeping(state.database)
+    return Places(state.settings, state.upload_books, state.storage, get_part_slots(state, state.settings))
 
 
 @route(["/", "/{upload_id:str}"], http_method=["OPTIONS"], name="media.uploads.options", status_code=204)
@@ -55,17 +56,14 @@ async def show_options(settings: NamedDependency[Settings]) -> Response[None]:
 
 @post("/", name="media.uploads.create", status_code=201)
 async def create_upload(
-    request: AnyRequest,
-    me: NamedDependency[Viewer],
-    settings: NamedDependency[Settings],
-    database: NamedDependency[Database],
+    request: AnyRequest, me: NamedDependency[Viewer], places: NamedDependency[Places]
 ) -> Response[None]:
     """Announces a file of `Upload-Length` bytes; `Upload-Metadata` may name it (`filename`). `Location` takes its bytes."""
     _check_version(request)
     length = _number(request, "upload-length")
     filename = _metadata(request).get("filename", "")
-    async with database.transaction() as db:
-        upload = await uploads.create(db, me.id, length, filename, settings)
+    async with places.books.transaction() as db:
+        upload = await uploads.create(db, me.id, length, filename, places.settings)
     location = f"/api/v1/uploads/{upload.public_id}"
     return _answer(201, {"Location": location, "Upload-Offset": "0", **_expires(upload.expires_at)})
 
@@ -76,7 +74,7 @@ async def show_upload(
 ) -> Response[None]:
     """How much of an upload is here: `Upload-Offset`."""
     _check_version(request)
-    upload = await uploads.get(places.database, me.id, upload_id)
+    upload = await uploads.get(places.books, me.id, upload_id)
     if upload.state == "open" and upload.offset == upload.length:
         upload = await _complete(places, me, upload)
     return _answer(
@@ -98,14 +96,14 @@ async def append_to_upload(
     if request.headers.get("content-type", "").split(";")[0].strip().lower() != CHUNK_TYPE:
         raise UnsupportedMedia(f"The bytes of an upload are sent as {CHUNK_TYPE}.", code="not_a_chunk")
     offset = _number(request, "upload-offset")
-    upload = await uploads.get(places.database, me.id, upload_id)
+    upload = await uploads.get(places.books, me.id, upload_id)
     if upload.state != "open" and offset == upload.length:
         return _answer(204, {"Upload-Offset": str(upload.length), **_expires(upload.expires_at)})
-    lease = await uploads.take_lease(places.database, me.id, upload_id)
+    lease = await uploads.take_lease(places.books, me.id, upload_id)
     try:
         _check_fits(request, lease.upload, offset)
     except StrvError:
-        await uploads.end_lease(places.database, lease)
+        await uploads.end_lease(places.books, lease)
         raise
     new_offset = await append(places, lease, read_body(request))
     expires = datetime.now(UTC) + timedelta(seconds=places.settings.upload_ttl_seconds)
@@ -125,13 +123,13 @@ async def delete_upload(
 async def _complete(places: Places, me: Viewer, upload: Upload) -> Upload:
     """All bytes are here, but the process that stored them died before it could say so."""
     try:
-        lease = await uploads.take_lease(places.database, me.id, upload.public_id)
+        lease = await uploads.take_lease(places.books, me.id, upload.public_id)
     except Locked:
         raise
     except Conflict:  # Finished in the meantime.
-        return await uploads.get(places.database, me.id, upload.public_id)
+        return await uploads.get(places.books, me.id, upload.public_id)
     await complete_stored(places, lease)
-    return await uploads.get(places.database, me.id, upload.public_id)
+    return await uploads.get(places.books, me.id, upload.public_id)
 
 
 def _check_fits(request: AnyRequest, upload: Upload, offset: int) -> None:

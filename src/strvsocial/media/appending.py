@@ -19,14 +19,13 @@ from dataclasses import dataclass
 
 import structlog
 
-from strvsocial.db import Database
 from strvsocial.errors import NotFound, StrvError, TooLarge, UnsupportedMedia
 from strvsocial.media import uploads
 from strvsocial.media.bodies import BrokenOff
 from strvsocial.media.incoming import too_large_text
 from strvsocial.media.parts import PartSlots, PartWriter
 from strvsocial.media.signatures import HEAD_BYTES, get_kind
-from strvsocial.media.uploads import LEASE_SECONDS, Lease, LostLease, tail_key
+from strvsocial.media.uploads import LEASE_SECONDS, Bookkeeping, Lease, LostLease, tail_key
 from strvsocial.settings import Settings
 from strvsocial.storage import Storage
 
@@ -38,7 +37,7 @@ class Places:
     """What an upload needs of its process."""
 
     settings: Settings
-    database: Database
+    books: Bookkeeping
     storage: Storage
     slots: PartSlots
 
@@ -76,7 +75,7 @@ class _Activity:
             await asyncio.sleep(LEASE_SECONDS / 4)
             if self._is_moving:
                 try:
-                    await uploads.renew_lease(self._places.database, self._lease)
+                    await uploads.renew_lease(self._places.books, self._lease)
                 except LostLease:
                     return
                 except Exception as error:  # The next try may work; if none does, the lease runs out.
@@ -115,7 +114,7 @@ async def complete_stored(places: Places, lease: Lease) -> None:
 
 async def remove_upload(places: Places, user_id: int, public_id: str) -> None:
     """Removes one's own unused upload and its bytes. Raises NotFound."""
-    async with places.database.transaction() as db:
+    async with places.books.transaction() as db:
         row = await uploads.remove(db, user_id, public_id)
     await remove_bytes(places.storage, row.public_id, row.key, row.multipart_id)
 
@@ -130,7 +129,7 @@ async def remove_bytes(storage: Storage, public_id: str, key: str, multipart_id:
 
 async def _end(places: Places, lease: Lease) -> None:
     try:
-        await uploads.end_lease(places.database, lease)
+        await uploads.end_lease(places.books, lease)
     except Exception as error:  # It runs out by itself.
         log.warning("uploads.lease_not_ended", error=repr(error))
 
@@ -145,7 +144,7 @@ async def _complete(places: Places, lease: Lease, sha256: bytes | None) -> None:
             log.error("uploads.bytes_lost", upload=upload.public_id)
             await remove_upload(places, upload.user_id, upload.public_id)
             raise
-    await uploads.finish(places.database, places.settings, lease, sha256 or await _hash_object(storage, upload.key))
+    await uploads.finish(places.books, places.settings, lease, sha256 or await _hash_object(storage, upload.key))
 
 
 async def _hash_object(storage: Storage, key: str) -> bytes:
@@ -213,7 +212,7 @@ class _Appending:
     async def _finish(self) -> None:
         if not self.upload.parts:
             await self.writer.finish()
-            await uploads.finish(self.places.database, self.places.settings, self.lease, self.writer.digest.digest())
+            await uploads.finish(self.places.books, self.places.settings, self.lease, self.writer.digest.digest())
             return
         await self.writer.flush()
         await _complete(self.places, self.lease, self.writer.digest.digest() if self.is_whole else None)
@@ -250,7 +249,7 @@ class _Appending:
 
     async def _count_part(self, etag: str, _byte_size: int) -> None:
         await uploads.add_part(
-            self.places.database,
+            self.places.books,
             self.places.settings,
             self.lease,
             etag=etag,
@@ -264,13 +263,13 @@ class _Appending:
         offset = len(self.upload.parts) * self.upload.part_bytes + len(rest)
         if offset > self.upload.offset:
             await self.places.storage.put(tail_key(self.upload.public_id), rest, "application/octet-stream")
-            await uploads.keep_tail(self.places.database, self.places.settings, self.lease, offset)
+            await uploads.keep_tail(self.places.books, self.places.settings, self.lease, offset)
 
     async def _clean_up(self) -> bool:
         """Gives memory back and says whether the upload still is; when not, what this request stored goes as well."""
         self.writer.drop()
         try:
-            await uploads.get(self.places.database, self.upload.user_id, self.upload.public_id)
+            await uploads.get(self.places.books, self.upload.user_id, self.upload.public_id)
         except NotFound:
             await self.writer.abort()
             await remove_bytes(self.places.storage, self.upload.public_id, self.upload.key, self.writer.multipart_id)

@@ -83,8 +83,10 @@ def orphans(
 
 async def _inspect(delete: bool, grace: timedelta, *, quiet: bool) -> tuple[Comparison, int]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    console = Console(stderr=True)
+    is_hidden = quiet or not console.is_terminal
     async with _open() as (database, storage):
-        with Progress(*columns, console=Console(stderr=True), disable=quiet or None, transient=True) as bars:
+        with Progress(*columns, console=console, disable=is_hidden, transient=True) as bars:
             listing = bars.add_task("listing objects", total=None)
             found = await compare(database, storage, grace, lambda count: bars.update(listing, completed=count))
             deleted = 0

@@ -7,8 +7,10 @@ should it wake up again, nothing that it does counts any more.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +41,20 @@ class LostLease(Conflict):
     code, message = "taken_over", "Another request has taken this upload over, or it was removed."
 
 
+class Bookkeeping:
+    """Transactions of uploads, at most two at a time in a process: hundreds of uploads wait for one another here, and
+    never for so long in the pool that pages find no connection."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._turns = asyncio.Semaphore(2)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        async with self._turns, self._database.transaction() as db:
+            yield db
+
+
 @dataclass
 class Lease:
     """An upload's row as it was when its lease was taken, and the token of the lease."""
@@ -46,6 +62,8 @@ class Lease:
     upload: Upload
     token: int
 
+
+_UNHURRIED = text("set local synchronous_commit = off")
 
 _CREATED = select(func.count()).where(Upload.state.in_(("open", "finished")), Upload.expires_at > func.now())
 
@@ -147,20 +165,20 @@ def _own(user_id: int, public_id: str) -> Select[Upload]:
     )
 
 
-async def get(database: Database, user_id: int, public_id: str) -> Upload:
+async def get(books: Bookkeeping, user_id: int, public_id: str) -> Upload:
     """One's own upload. Raises NotFound for others' and for expired ones."""
-    async with database.transaction() as db:
+    async with books.transaction() as db:
         upload = await db.scalar(_own(user_id, public_id))
     if upload is None:
         raise NotFound("There is no such upload, or it has expired.")
     return upload
 
 
-async def take_lease(database: Database, user_id: int, public_id: str) -> Lease:
+async def take_lease(books: Bookkeeping, user_id: int, public_id: str) -> Lease:
     """The right to write to an upload, for LEASE_SECONDS. Raises NotFound, Locked; Conflict when it is finished."""
     token = secrets.randbits(62)
     wanted = {"public_id": public_id, "user_id": user_id, "token": token, "lease": LEASE_SECONDS}
-    async with database.transaction() as db:
+    async with books.transaction() as db:
         taken = await db.scalar(_LOCK, wanted)
         upload = await db.scalar(_own(user_id, public_id))
     if upload is None:
@@ -172,17 +190,17 @@ async def take_lease(database: Database, user_id: int, public_id: str) -> Lease:
     return Lease(upload, token)
 
 
-async def renew_lease(database: Database, lease: Lease) -> None:
-    await _change(database, _RENEW, lease)
+async def renew_lease(books: Bookkeeping, lease: Lease) -> None:
+    await _change(books, _RENEW, lease)
 
 
-async def end_lease(database: Database, lease: Lease) -> None:
-    async with database.transaction() as db:
+async def end_lease(books: Bookkeeping, lease: Lease) -> None:
+    async with books.transaction() as db:
         await db.execute(_UNLOCK, {"id": lease.upload.id, "token": lease.token})
 
 
 async def add_part(
-    database: Database, settings: Settings, lease: Lease, *, etag: str, multipart_id: str, offset: int
+    books: Bookkeeping, settings: Settings, lease: Lease, *, etag: str, multipart_id: str, offset: int
 ) -> None:
     """Counts a part that storage has. `offset` is the first byte after it. Raises LostLease."""
     upload = lease.upload
@@ -195,20 +213,20 @@ async def add_part(
         "part_bytes": upload.part_bytes,
         "number": number,
     }
-    await _change(database, _STORED, lease, values)
+    await _change(books, _STORED, lease, values)
     upload.parts = [*upload.parts, etag]
     upload.multipart_id, upload.offset = multipart_id, offset
 
 
-async def keep_tail(database: Database, settings: Settings, lease: Lease, offset: int) -> None:
+async def keep_tail(books: Bookkeeping, settings: Settings, lease: Lease, offset: int) -> None:
     """Counts the beginning of a part that storage has at `tail_key`. Raises LostLease."""
-    await _change(database, _KEPT, lease, {**_content(lease, settings), "offset": offset})
+    await _change(books, _KEPT, lease, {**_content(lease, settings), "offset": offset})
     lease.upload.offset = offset
 
 
-async def finish(database: Database, settings: Settings, lease: Lease, sha256: bytes) -> None:
+async def finish(books: Bookkeeping, settings: Settings, lease: Lease, sha256: bytes) -> None:
     """The object is whole; a post may use it now. Ends the lease. Raises LostLease."""
-    await _change(database, _FINISHED, lease, {**_content(lease, settings), "sha256": sha256})
+    await _change(books, _FINISHED, lease, {**_content(lease, settings), "sha256": sha256})
 
 
 async def remove(db: AsyncSession, user_id: int, public_id: str) -> Row[Any]:
@@ -266,8 +284,11 @@ def _content(lease: Lease, settings: Settings) -> dict[str, Any]:
     }
 
 
-async def _change(database: Database, statement: Any, lease: Lease, values: dict[str, Any] | None = None) -> None:
-    async with database.transaction() as db:
+async def _change(books: Bookkeeping, statement: Any, lease: Lease, values: dict[str, Any] | None = None) -> None:
+    async with books.transaction() as db:
+        if statement is not _FINISHED:
+            # Should PostgreSQL crash, an offset of half a second ago is as good: the client sends a part again.
+            await db.execute(_UNHURRIED)
         wanted = {"id": lease.upload.id, "token": lease.token, "lease": LEASE_SECONDS, **(values or {})}
         if await db.scalar(statement, wanted) is None:
             raise LostLease
