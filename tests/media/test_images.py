@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import struct
@@ -11,8 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pillow_heif
 import pytest
 import pyvips
+from PIL import Image
 
 from strvsocial.media.failures import CannotDecode
 from strvsocial.media.images import make_avatar, make_images
@@ -121,6 +124,27 @@ async def test_every_kind_of_picture_becomes_srgb(
     assert (made.width, made.height) == (640, 480)
     picture = pyvips.Image.new_from_file(str(folder / "w640.webp"))
     assert (picture.bands, picture.format, picture.interpretation) == (3, "uchar", "srgb")
+
+
+async def test_a_heic_of_a_phone(settings: Settings, put: Put, tmp_path: Path, turned: Path) -> None:
+    path = tmp_path / "phone.heic"
+    picture = Image.open(turned)
+    pillow_heif.register_heif_opener()
+    picture.save(path, quality=90, exif=picture.info["exif"])
+    assert path.read_bytes()[8:12] == b"heic"
+    folder = put(path)
+    made = await _make(settings, folder)
+    assert (made.width, made.height) == (480, 640)
+    assert [product.name for product in made.products] == ["w320.webp", "w320.avif", "w480.webp", "w480.avif", "frames"]
+    found = pyvips.Image.new_from_file(str(folder / "w480.webp"))
+    assert found(240, 20)[0] > 180 > 80 > found(240, 620)[0]
+    assert _fields(folder / "w480.webp") == []
+    (folder / "source").write_bytes(await asyncio.to_thread(lambda: path.read_bytes()[:3000]))
+    with pytest.raises(CannotDecode, match="damaged"):
+        await make_images(settings, folder)
+    (folder / "source").write_bytes(await asyncio.to_thread(path.read_bytes))
+    with pytest.raises(CannotDecode, match="too large: 1 megapixels"):
+        await make_images(settings.model_copy(update={"max_image_pixels": 1000}), folder)
 
 
 async def test_extreme_shapes(settings: Settings, put: Put, tmp_path: Path) -> None:

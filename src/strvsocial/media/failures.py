@@ -33,7 +33,7 @@ def explain(failure: DecoderFailed, kind: str, max_pixels: int) -> Exception:
                 f"This animation is too long: we take {failure.details['limit']} frames. Please post it as a video."
             )
         if failure.reason == "unsupported":
-            return CannotDecode("We cannot open this kind of picture yet. Please send it as JPEG, PNG, WebP or AVIF.")
+            return CannotDecode("HEIC pictures cannot be opened here. Please send this one as JPEG, PNG, WebP or AVIF.")
         return damaged(kind)
     if isinstance(failure, Crashed) and failure.by_file:
         return damaged(kind)

@@ -13,7 +13,7 @@ from strvsocial.storage import Storage
 
 WIDTHS = (320, 640, 1280, 2048)
 AVATAR_PIXELS = 256
-LIMITS = Limits(wall=60, cpu=60, memory=3 << 30, file_size=256 << 20)
+LIMITS = Limits(wall=120, cpu=60, memory=3 << 30, file_size=256 << 20)
 
 
 async def make_images(settings: Settings, folder: Path, *, even_if_animated: bool = False) -> Made | None:

@@ -1,4 +1,5 @@
-"""Opens a picture with libvips and writes what the site serves of it. Runs in the sandbox, imports nothing of ours.
+"""Opens a picture with libvips (HEIC with libheif) and writes what the site serves of it. Runs in the sandbox,
+imports nothing of ours.
 
 The request names a `task`:
 `renditions`  `source` to WebP and AVIF at `widths`, `frames` (256 x 256 RGB) and 32 px for the placeholder;
@@ -10,12 +11,14 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 import pyvips
 
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 LOADERS = ("Jpeg", "Png", "Webp", "Nsgif", "Heif")
 BOX = 2048
 POSTER_BOX = 1280
@@ -43,7 +46,8 @@ def read_header(max_pixels: int, name: str = "source") -> Any:
     try:
         header = pyvips.Image.new_from_file(name, access="sequential")
     except pyvips.Error as error:
-        raise Refused("unsupported" if "heif" in str(error).lower() else "damaged") from None
+        sys.stderr.write(str(error))
+        raise Refused("damaged") from None
     if header.width * header.height > max_pixels:
         raise Refused("too_large", pixels=header.width * header.height)
     return header
@@ -117,13 +121,52 @@ def write_frame(picture: Any) -> None:
         file.write(frame.cast("uchar").write_to_memory())
 
 
+def is_heic(name: str) -> bool:
+    """HEIC by its brand; AVIF, its sibling, is libvips' own."""
+    with open(name, "rb") as file:
+        head = file.read(12)
+    return head[4:8] == b"ftyp" and head[8:12] in HEIC_BRANDS
+
+
+def unpack_heic(max_pixels: int) -> Any:
+    """Turns an HEIC `source` into a small PNG of the same name, upright and in sRGB; returns its size before."""
+    import pillow_heif
+
+    try:
+        heic = pillow_heif.open_heif("source")
+        width, height = heic.size
+        if width * height > max_pixels:
+            raise Refused("too_large", pixels=width * height)
+        bands = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}[heic.mode]
+        rows = bytes(heic.data)
+    except (ValueError, KeyError, RuntimeError, OSError) as error:
+        sys.stderr.write(repr(error))
+        raise Refused("damaged") from None
+    picture = pyvips.Image.new_from_memory(rows, heic.stride // bands, height, bands, "uchar").crop(0, 0, width, height)
+    picture = picture.copy(interpretation="srgb" if bands > 2 else "b-w")
+    if profile := heic.info.get("icc_profile"):
+        picture = picture.copy()
+        picture.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    small = picture.thumbnail_image(BOX, height=BOX, size="down", output_profile="srgb")
+    plain(small).pngsave("unpacked", compression=1, keep="none")
+    os.replace("unpacked", "source")
+    return width, height
+
+
+def open_source(max_pixels: int) -> tuple[int, int, int]:
+    """Width and height as shown, and the count of pages, once the source is known to be one that may be opened."""
+    if is_heic("source"):
+        return *unpack_heic(max_pixels), 1
+    header = read_header(max_pixels)
+    turned = header.get_typeof("orientation") and header.get("orientation") >= 5
+    size = (header.height, header.width) if turned else (header.width, header.height)
+    return *size, page_count(header)
+
+
 def make_renditions(request: dict[str, Any]) -> dict[str, Any]:
-    header = read_header(request["max_pixels"])
-    pages = page_count(header)
+    width, height, pages = open_source(request["max_pixels"])
     if pages > 1 and request["animation_elsewhere"]:
         return {"pages": pages}
-    turned = header.get_typeof("orientation") and header.get("orientation") >= 5
-    width, height = (header.height, header.width) if turned else (header.width, header.height)
     base = shrink(BOX)
     widths = [width for width in request["widths"] if width < base.width]
     made = []
@@ -135,7 +178,7 @@ def make_renditions(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def make_avatar(request: dict[str, Any]) -> dict[str, Any]:
-    read_header(request["max_pixels"])
+    open_source(request["max_pixels"])
     shrink(request["size"], crop=True).webpsave("avatar.webp", Q=82, effort=4, keep="none")
     return {}
 
@@ -166,6 +209,8 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
         return {"refused": "damaged"}
     except MemoryError:
         return {"refused": "too_large"}
+    except ImportError:
+        return {"refused": "unsupported"}
 
 
 if __name__ == "__main__":
