@@ -19,7 +19,8 @@ from strvsocial.settings import Settings
 
 Put = Callable[[Path], Path]
 Film = Callable[..., Path]
-KINDS = ("image", "gif", "audio", "video")
+KINDS = ("image", "video")
+"""GIFs are opened as pictures first, sound is probed as film is."""
 ESCAPES = [
     "hls-file", "hls-text", "hls-http", "ffconcat", "ffconcat-absolute", "dash", "sdp", "svg", "svg-http", "html", "zip", "script", "ffmetadata",
     "magicyuv.avi", "magicyuv.mkv", "ffv1.mkv", "noise",

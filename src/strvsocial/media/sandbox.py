@@ -35,7 +35,8 @@ STDOUT_BYTES, STDERR_BYTES = 1_000_000, 8_000
 STALE_SECONDS = 60
 OLDEST_SYSTEM_FFMPEG = 6
 SYSTEM_PATHS = (
-    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix/store", "/etc/ld.so.cache", "/etc/alternatives",
+    "/usr/bin", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libexec", "/usr/local/lib", "/bin", "/lib", "/lib32", "/lib64",
+    "/nix/store", "/etc/ld.so.cache", "/etc/alternatives",
 )  # fmt: skip
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 FAULTS = {
@@ -253,15 +254,14 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 def _readable() -> list[str]:
-    """Programs and libraries: all that a child may see beside its folder."""
+    """Programs and libraries: all that a child may see beside its folder. The clone and its data are not among them."""
+    python = Path(os.path.realpath(sys.executable)).parents[1]
+    homes = [Path(sys.prefix), Path(sys.base_prefix), python]
+    pythons = [str(home / part) for home in homes for part in ("bin", "lib", "lib64", "pyvenv.cfg")]
+    found = [importlib.util.find_spec(name) for name in ("av", "pyvips", "pillow_heif")]
+    packages = [str(Path(spec.origin).parents[1]) for spec in found if spec and spec.origin]
     libraries = os.environ.get("LD_LIBRARY_PATH", "").split(":")
-    packages = [
-        str(Path(spec.origin).parents[1])
-        for name in ("av", "pyvips")
-        if (spec := importlib.util.find_spec(name)) and spec.origin
-    ]
-    ffmpeg = str(Path(find_ffmpeg()).parent)
-    paths = [*SYSTEM_PATHS, sys.prefix, sys.base_prefix, *packages, *libraries, ffmpeg, str(CHILDREN)]
+    paths = [*SYSTEM_PATHS, *pythons, *packages, *libraries, str(Path(find_ffmpeg()).parent), str(CHILDREN)]
     return [path for path in dict.fromkeys(paths) if path and os.path.exists(path)]
 
 
