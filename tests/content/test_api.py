@@ -406,3 +406,5 @@ async def test_finished_uploads_become_media(site: Site) -> None:
     assert (answer.status_code, set(answer.json()["error"]["fields"])) == (422, {"upload"})
     data = {"title": "Plain form", "upload": "", "alt": "", "tags": ""}
     assert (await alice.api("POST", "/posts", data=data)).status_code == 201
+    twice = [await alice.api("POST", "/posts", data={**data, "idempotency_key": "form"}) for _ in range(2)]
+    assert twice[0].json()["id"] == twice[1].json()["id"]

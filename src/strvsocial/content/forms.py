@@ -25,9 +25,10 @@ AnyRequest = Request[Any, Any, Any]
 
 # Bytes of one value: beyond these nobody reads on; the limits that people are told are checked later, in characters.
 _WORDS = {"title": 200_000, "text": 200_000, "tags": 20_000, "visibility": 100}
-_NEW = {**_WORDS, "upload": 100, "alt": 20_000}
-_EDIT = {**_NEW, "alts": 20_000, "order": 100, "remove": 100}
-_ONCE = ("title", "text", "visibility")
+_MEDIA = {"upload": 100, "alt": 20_000}
+_NEW = {**_WORDS, **_MEDIA, "idempotency_key": 1_000}
+_EDIT = {**_WORDS, **_MEDIA, "alts": 20_000, "order": 100, "remove": 100}
+_ONCE = ("title", "text", "visibility", "idempotency_key")
 _MOST = 100
 """Values of one field in JSON, as in a form."""
 
@@ -37,8 +38,9 @@ async def publish_sent(request: AnyRequest, db: AsyncSession, storage: Storage, 
 
     Whatever is raised, no bytes that were sent stay behind, and uploads that were named stay unused.
     """
-    key = request.headers.get("idempotency-key")
     fields, files = await _read(request, storage, settings, _NEW)
+    # A plain form cannot send a header: it has the key in a hidden field.
+    key = request.headers.get("idempotency-key", _one(fields, "idempotency_key") or None)
     try:
         if key and len(key) <= 200 and "\0" not in key and (earlier := await find_published(db, me.id, key)):
             await want_deletion(db, [file.key for file in files])

@@ -32,7 +32,14 @@ POST_BODY: dict[str, Any] = {
     "type": "object",
     "required": ["title"],
     "additionalProperties": False,
-    "properties": {**_WORDS, **_FILES},
+    "properties": {
+        **_WORDS,
+        **_FILES,
+        "idempotency_key": {
+            "type": "string",
+            "description": "For plain forms, in place of the Idempotency-Key header.",
+        },
+    },
 }
 EDIT_BODY: dict[str, Any] = {
     "type": "object",
