@@ -19,6 +19,7 @@ from strvsocial.db import Database
 from strvsocial.errors import BadInput, Conflict, NotFound, NotSignedIn
 from strvsocial.ids import new_id
 from strvsocial.jobs import enqueue
+from strvsocial.media.attachments import want_deletion
 from strvsocial.users import sessions, tokens
 from strvsocial.users.models import Follow, User
 from strvsocial.users.names import clean_line, clean_text, clean_username, username_key, username_skeleton
@@ -205,6 +206,9 @@ async def delete_account(database: Database, db: AsyncSession, viewer: Viewer, *
 async def retire(db: AsyncSession, user_id: int) -> None:
     """Makes a person nobody: signed out everywhere, unseen, unnamed; and wants the rest removed."""
     gone = f"deleted-{user_id}"
+    avatar_key = await db.scalar(select(User.avatar_key).where(User.id == user_id).with_for_update())
+    if avatar_key is not None:
+        await want_deletion(db, [avatar_key])
     await sessions.end_others(db, user_id)
     await tokens.end_others(db, user_id)
     await db.execute(delete(Follow).where(or_(Follow.follower_id == user_id, Follow.followed_id == user_id)))
@@ -221,6 +225,7 @@ async def retire(db: AsyncSession, user_id: int) -> None:
             password_hash=None,
             display_name="",
             bio="",
+            avatar_key=None,
             updated_at=func.now(),
         )
     )
