@@ -182,7 +182,15 @@ async def _refuse(request: AnyRequest, db: AsyncSession, me: Viewer, section: st
 
 
 async def _show(reader: AsyncConnection, me: Viewer, *, status: int = 200, **context: Any) -> PageResponse:
-    blank = {"failed": "", "saved": "", "message": "", "fields": {}, "values": {}, "new_token": "", "headers": None}
+    blank: dict[str, Any] = {
+        "failed": "",
+        "saved": "",
+        "message": "",
+        "fields": {},
+        "values": {},
+        "new_token": "",
+        "headers": None,
+    }
     return page(
         "users/settings/show.html",
         status=status,
