@@ -205,7 +205,7 @@ def measure_growth(process: psutil.Process, port: int, token: str, clients: int,
 def report(result: dict[str, Any]) -> bool:
     speed = result["speed"]
     rates = speed["megabytes_per_second"]
-    good = speed["ratio"] >= speed["limit"]
+    good = bool(speed["ratio"] >= speed["limit"])
     print(f"load average {result['load_average']:.1f} on {result['cores']} cores")
     print(f"upload {rates['upload']} MB/s, sha256 {rates['sha256']} MB/s, disk with fsync {rates['disk']} MB/s")
     print(f"ratio to the slower one {speed['ratio']} (at least {speed['limit']}) {'ok' if good else 'TOO SLOW'}")

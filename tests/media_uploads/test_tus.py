@@ -368,3 +368,16 @@ async def test_no_connection_is_held_while_bytes_stream(site: Site, alice: Membe
     assert (await alice.api("GET", "/me")).status_code == 200
     for client in clients:
         await client.vanish()
+
+
+async def test_many_uploads_do_not_exhaust_the_pool(settings: Settings, tmp_path: Any) -> None:
+    """Eight times as many clients as there are connections store their parts at once; none of them is turned away."""
+    changes = {"data_dir": tmp_path, "upload_part_bytes": 65536, "upload_part_slots": 4, "database_pool_size": 3}
+    async with running_site(settings.model_copy(update=changes)) as site:
+        alice = await site.member("alice")
+        content = film(20 * 65536 + 5)
+        ids = [await create(alice, len(content)) for _ in range(24)]
+        answers = await asyncio.gather(*(send(alice, upload, 0, content) for upload in ids))
+        assert {answer.status_code for answer in answers} == {204}
+        files = await claim(site, alice, *ids)
+        assert {file.sha256 for file in files} == {hashlib.sha256(content).digest()}
