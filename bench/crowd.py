@@ -12,11 +12,11 @@ import numpy as np
 from strvsocial.db import plain_url
 from strvsocial.ids import new_id
 
-WORDS = (
-    "harbour morning quiet light over the old bridge winter coffee garden market street music river stone paper window"
-    " summer evening walking slowly towards mountain train station yellow bicycle kitchen bread salt ocean wind forest"
-    " shadow letter red door morning choir piano dog cat heron moss lantern blue boat island rain"
-).split()
+WORDS = """
+    harbour morning quiet light over the old bridge winter coffee garden market street music river stone paper window
+    summer evening walking slowly towards mountain train station yellow bicycle kitchen bread salt ocean wind forest
+    shadow letter red door morning choir piano dog cat heron moss lantern blue boat island rain
+""".split()  # noqa: SIM905
 DIMS = {"text": 384, "look": 1280, "sound": 256}
 
 
@@ -40,7 +40,7 @@ async def connect(url: str) -> asyncpg.Connection:
 async def add_people(connection: asyncpg.Connection, count: int) -> list[int]:
     names = [f"person{new_id()[:10]}" for _ in range(count)]
     rows = [(new_id(), name, name, name, f"{name}@example.org", f"{name}@example.org", name.title()) for name in names]
-    columns = "public_id username username_key username_skeleton email email_key display_name".split()
+    columns = ["public_id", "username", "username_key", "username_skeleton", "email", "email_key", "display_name"]
     await connection.copy_records_to_table("users", records=rows, columns=columns)
     return [row["id"] for row in await connection.fetch("select id from users where username = any($1)", names)]
 
@@ -57,8 +57,8 @@ async def add_posts(connection: asyncpg.Connection, authors: list[int], count: i
         kind, author = kinds[number % 5], authors[number % len(authors)]
         title = f"{words(4)} {number}".capitalize()
         rows.append((post_id, new_id(), author, title, text, f"<p>{text}</p>", kind, "ready", moment, moment))
-    columns = "id public_id author_id title text text_html media_type status created_at updated_at".split()
-    await connection.copy_records_to_table("posts", records=rows, columns=columns)
+    columns = "id public_id author_id title text text_html media_type status created_at updated_at"
+    await connection.copy_records_to_table("posts", records=rows, columns=columns.split())
     await connection.execute("select setval(pg_get_serial_sequence('posts', 'id'), $1)", ids[-1])
     await _add_tags(connection, ids)
     await _add_media(connection, [(row[0], row[6]) for row in rows if row[6] != "text"])
@@ -77,8 +77,10 @@ async def _add_tags(connection: asyncpg.Connection, posts: list[int]) -> None:
 async def _add_media(connection: asyncpg.Connection, posts: list[tuple[int, str]]) -> None:
     first = await connection.fetchval("select coalesce(max(id), 0) + 1 from attachments")
     media = [
-        (first + number, new_id(), post, kind, "ready", f"originals/{post}", "image/jpeg", 200_000, b"\0" * 32)
-        + ("A picture of something", 1600, 1200, None if kind == "image" else 12.5, "3OcRJYB4d3h/iIeHeEh3eIhw+j2w")
+        (
+            *(first + number, new_id(), post, kind, "ready", f"originals/{post}", "image/jpeg", 200_000, b"\0" * 32),
+            *("A picture of something", 1600, 1200, None if kind == "image" else 12.5, "3OcRJYB4d3h/iIeHeEh3eIhw+j2w"),
+        )
         for number, (post, kind) in enumerate(posts)
     ]
     columns = (
@@ -89,9 +91,11 @@ async def _add_media(connection: asyncpg.Connection, posts: list[tuple[int, str]
     rows: list[tuple[Any, ...]] = []
     for attachment, _, _, kind, *_ in media:
         if kind == "image":
-            for width in (320, 640, 1280):
-                for form in ("webp", "avif"):
-                    rows.append((attachment, f"w{width}.{form}", "variant", "k", f"image/{form}", 9000, width, width))
+            rows += [
+                (attachment, f"w{width}.{form}", "variant", "k", f"image/{form}", 9000, width, width)
+                for width in (320, 640, 1280)
+                for form in ("webp", "avif")
+            ]
             continue
         rows.append((attachment, "poster.webp", "poster", "k", "image/webp", 9000, 640, 480))
         name, mime = ("play.m4a", "audio/mp4") if kind == "audio" else ("play.mp4", "video/mp4")

@@ -57,6 +57,8 @@ async def running_web(
     settings: Settings, port: int
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, httpx.AsyncClient]]:
     """The site itself, ready, and a client of it."""
-    async with running("strvsocial.app:create_app", port, "/readyz") as process:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            yield process, client
+    async with (
+        running("strvsocial.app:create_app", port, "/readyz") as process,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client,
+    ):
+        yield process, client
