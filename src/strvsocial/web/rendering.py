@@ -1,21 +1,28 @@
 """Pages and fragments from templates: `page("content/posts/show.html", post=post)`.
 
-Every template sees `viewer`, `settings`, `path` (of the request), `request`, `is_fragment` and `asset(name)`.
+Every template sees `viewer`, `settings`, `path` (of the request), `request`, `is_fragment`, `asset(name)` and
+`remembered(macro, …)`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
+import time
+from collections import OrderedDict
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
+import msgspec
 import structlog
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2.runtime import Macro
 from litestar import Request
 from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.response import Template
 from litestar.types import Scope
+from markupsafe import Markup
 
 from strvsocial.settings import ROOT
 from strvsocial.web.formats import FILTERS
@@ -81,22 +88,49 @@ def asset(name: str) -> str:
     return f"/static/dist/{built}"
 
 
+MANIFEST = STATIC / "dist" / "manifest.json"
+_seen_manifest: tuple[float, dict[str, str]] = (-math.inf, {})
+
+
 def _manifest() -> dict[str, str]:
-    path = STATIC / "dist" / "manifest.json"
-    try:
-        return _read_manifest(path, path.stat().st_mtime_ns)
-    except OSError:
-        return {}
-
-
-@lru_cache(maxsize=2)
-def _read_manifest(path: Path, _modified: int) -> dict[str, str]:
-    return dict(json.loads(path.read_text()))
+    """The manifest, looked at once a second: a page asks for dozens of addresses."""
+    global _seen_manifest
+    looked_at, names = _seen_manifest
+    if time.monotonic() - looked_at > 1:
+        try:
+            names = dict(json.loads(MANIFEST.read_text()))
+        except OSError:
+            names = {}
+        _seen_manifest = (time.monotonic(), names)
+    return names
 
 
 @lru_cache(maxsize=64)
 def _warn_of_missing_asset(name: str) -> None:
     log.warning("asset.missing", asset=name, hint="build the front end: npm ci && npm run build")
+
+
+REMEMBERED_SECONDS, MOST_REMEMBERED = 30, 1000
+_remembered: OrderedDict[tuple[Any, bytes], Markup] = OrderedDict()
+
+
+def remembered(macro: Macro, *arguments: Any, **options: Any) -> Markup:
+    """What a macro renders for these arguments, from memory if it did so within half a minute, as "5 minutes ago" allows.
+
+    For macros that see nothing but their arguments. Arguments are compared by their JSON, so a post that changed in
+    anything that shows is rendered anew, and nobody gets what was rendered for another relation to it.
+    """
+    moment = int(time.time()) // REMEMBERED_SECONDS
+    told = msgspec.json.encode((arguments, options, moment))
+    key = (macro._func, hashlib.blake2b(told, digest_size=16).digest())
+    found = _remembered.get(key)
+    if found is None:
+        found = _remembered[key] = Markup(macro(*arguments, **options))  # noqa: S704 - a macro has escaped already
+        if len(_remembered) > MOST_REMEMBERED:
+            _remembered.popitem(last=False)
+    else:
+        _remembered.move_to_end(key)
+    return found
 
 
 def create_template_engine(**names: Any) -> JinjaTemplateEngine:
@@ -113,6 +147,6 @@ def create_template_engine(**names: Any) -> JinjaTemplateEngine:
         auto_reload=False,
         cache_size=-1,
     )
-    environment.globals.update(names, asset=asset)
+    environment.globals.update(names, asset=asset, remembered=remembered)
     environment.filters.update(FILTERS)
     return JinjaTemplateEngine.from_environment(environment)
