@@ -16,7 +16,7 @@ from strvsocial.local.processes import COLOURS, Keeper
 from strvsocial.local.services import Services
 from strvsocial.local.steps import paint, say
 
-STOP_SECONDS = 7.0
+STOP_SECONDS = 5.5
 PATIENCE = 90.0
 """How long the pages may take to answer for the first time, in seconds."""
 
