@@ -18,9 +18,7 @@ from strvsocial.content import api as content_api
 from strvsocial.content import pages as content_pages
 from strvsocial.content import writing_pages
 from strvsocial.content.renditions import find_rendition
-from strvsocial.db import Database
 from strvsocial.embeddings.index import VectorIndex
-from strvsocial.jobs import Doorbell
 from strvsocial.live import Listener
 from strvsocial.logs import configure_logs
 from strvsocial.media import api as media_api
@@ -30,8 +28,8 @@ from strvsocial.recommendations import pages as recommendations_pages
 from strvsocial.recommendations.ranked_lists import RankedLists
 from strvsocial.search import api as search_api
 from strvsocial.search import pages as search_pages
+from strvsocial.services import open_services
 from strvsocial.settings import Settings, get_settings
-from strvsocial.storage import open_storage
 from strvsocial.themes.catalogue import NAMES, THEMES
 from strvsocial.users import api as users_api
 from strvsocial.users import pages as users_pages
@@ -73,22 +71,14 @@ MAX_BODY_BYTES = 1_000_000
 
 
 @asynccontextmanager
-async def open_services(app: Litestar) -> AsyncIterator[None]:
+async def open_site(app: Litestar) -> AsyncIterator[None]:
     """Opens what requests use and closes it when the process ends."""
     settings: Settings = app.state.settings
     async with AsyncExitStack() as stack:
-        doorbell = Doorbell(settings.redis_url)
-        stack.push_async_callback(doorbell.aclose)
-        app.state.database = Database(
-            settings.database_url,
-            pool_size=settings.database_pool_size,
-            behind_pooler=settings.database_direct_url is not None,
-            ring=doorbell.ring,
-        )
-        stack.push_async_callback(app.state.database.aclose)
+        opened = open_services(settings, pool_size=settings.database_pool_size)
+        _, app.state.database, app.state.storage = await stack.enter_async_context(opened)
         app.state.limits = Limits(settings.redis_url)
         stack.push_async_callback(app.state.limits.aclose)
-        app.state.storage = await stack.enter_async_context(open_storage(settings))
         app.state.index = VectorIndex(
             settings.database_url, settings.redis_url, behind_pooler=settings.database_direct_url is not None
         )
@@ -112,7 +102,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
     configure_logs(settings)
     app = Litestar(
         route_handlers=[*PAGES, Router("/api/v1", route_handlers=API), *MEDIA, *OPERATIONS, *_static_files()],
-        lifespan=[open_services],
+        lifespan=[open_site],
         dependencies=DEPENDENCIES,
         exception_handlers={Exception: render},
         template_config=TemplateConfig(instance=create_template_engine(themes=THEMES)),

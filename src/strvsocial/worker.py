@@ -21,11 +21,12 @@ from strvsocial.content.embedding import EMBED_POSTS
 from strvsocial.content.work import EMBED_POST
 from strvsocial.db import Database
 from strvsocial.embeddings.active import ActiveModels
-from strvsocial.jobs import Doorbell, Handler, Lane, arq_queue, pack, redis_settings, sweep, unpack
+from strvsocial.jobs import Handler, Lane, arq_queue, pack, redis_settings, sweep, unpack
 from strvsocial.logs import configure_logs
 from strvsocial.media.jobs import DELETE_OBJECTS, SWEEP, SWEEP_STORAGE, want_sweep
+from strvsocial.services import open_services
 from strvsocial.settings import Settings, get_settings
-from strvsocial.storage import Storage, open_storage
+from strvsocial.storage import Storage
 from strvsocial.users import jobs as user_jobs
 
 WORKER_HANDLERS: Mapping[str, Handler] = {
@@ -54,17 +55,8 @@ class Context:
 
 async def open_context(stack: AsyncExitStack, settings: Settings) -> Context:
     """Opens what handlers use; `stack` closes it."""
-    doorbell = Doorbell(settings.redis_url)
-    stack.push_async_callback(doorbell.aclose)
-    database = Database(
-        settings.database_url,
-        pool_size=settings.database_pool_size,
-        behind_pooler=settings.database_direct_url is not None,
-        ring=doorbell.ring,
-    )
-    stack.push_async_callback(database.aclose)
-    storage = await stack.enter_async_context(open_storage(settings))
-    return Context(settings, database, storage)
+    opened = await stack.enter_async_context(open_services(settings, pool_size=settings.database_pool_size))
+    return Context(*opened)
 
 
 def start_lanes(context: Context, widths: Mapping[str, int], handlers: Mapping[str, Handler]) -> None:

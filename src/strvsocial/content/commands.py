@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -17,41 +15,19 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from sqlalchemy import select
 
+from strvsocial.console import AsJson, DryRun
 from strvsocial.content.import_lines import BadLine
 from strvsocial.content.imports import Import, Tally
 from strvsocial.content.models import MEDIA_TYPES, STATUSES, VISIBILITIES, Post
 from strvsocial.content.posts import remove
-from strvsocial.db import Database
-from strvsocial.jobs import Doorbell
-from strvsocial.settings import Settings, get_settings
-from strvsocial.storage import Storage, open_storage
+from strvsocial.services import open_services
 from strvsocial.users.models import User
 from strvsocial.users.names import username_key
 
 app = typer.Typer(no_args_is_help=True, help="What people posted.")
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 _errors = Console(stderr=True)
 _REPORTED = 1_000
 """Bad lines that the JSON summary names; all are counted and printed."""
-
-
-class Opened(NamedTuple):
-    settings: Settings
-    database: Database
-    storage: Storage
-
-
-@asynccontextmanager
-async def _open() -> AsyncIterator[Opened]:
-    settings = get_settings()
-    async with AsyncExitStack() as stack:
-        doorbell = Doorbell(settings.redis_url)
-        stack.push_async_callback(doorbell.aclose)
-        behind_pooler = settings.database_direct_url is not None
-        database = Database(settings.database_url, pool_size=2, behind_pooler=behind_pooler, ring=doorbell.ring)
-        stack.push_async_callback(database.aclose)
-        yield Opened(settings, database, await stack.enter_async_context(open_storage(settings)))
 
 
 @app.command("list")
@@ -97,7 +73,7 @@ async def _list(author: str | None, filters: dict[str, str], limit: int) -> list
     )
     if author:
         query = query.where(User.username_key == username_key(author))
-    async with _open() as opened, opened.database.read() as reader:
+    async with open_services() as opened, opened.database.read() as reader:
         return [dict(row._mapping) for row in await reader.execute(query)]
 
 
@@ -128,12 +104,12 @@ def delete_posts(
 
 async def _find(ids: list[str]) -> dict[str, tuple[int, str]]:
     query = select(Post.public_id, Post.id, Post.title).where(Post.public_id.in_(ids)).order_by(Post.id)
-    async with _open() as opened, opened.database.read() as reader:
+    async with open_services() as opened, opened.database.read() as reader:
         return {row.public_id: (row.id, row.title) for row in await reader.execute(query)}
 
 
 async def _delete(post_ids: list[int]) -> None:
-    async with _open() as opened:
+    async with open_services() as opened:
         for start in range(0, len(post_ids), 200):
             async with opened.database.transaction() as db:
                 await remove(db, post_ids[start : start + 200])
@@ -188,7 +164,7 @@ async def _import(file: Path, byte_size: int, dry_run: bool, bad: list[BadLine])
                 bad.append(line)
             progress.console.print(f"line {line.number}: {line.reason}", markup=False, highlight=False, soft_wrap=True)
 
-        async with _open() as opened:
+        async with open_services() as opened:
             run = Import(opened.database, opened.storage, opened.settings, dry_run, on_bad=note, on_chunk=show)
             tally = await run.run(file)
         show(tally)

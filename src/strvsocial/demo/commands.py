@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated
 
 import typer
@@ -13,14 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from sqlalchemy import func, select
 
-from strvsocial.db import Database
-from strvsocial.jobs import Doorbell
-from strvsocial.settings import Settings, get_settings
-from strvsocial.storage import Storage, open_storage
+from strvsocial.console import AsJson
+from strvsocial.services import open_database, open_services
 
 app = typer.Typer(no_args_is_help=True, help="The demo content: posts of all five kinds by a cast of eleven people.")
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
 @app.command()
@@ -45,7 +39,7 @@ def clear(
 async def _load(as_json: bool, dry_run: bool) -> None:
     from strvsocial.demo.loading import list_missing, load
 
-    async with _open() as (settings, database, storage):
+    async with open_services() as (settings, database, storage):
         if dry_run:
             missing = len(await list_missing(database))
             _say(as_json, {"missing": missing}, f"{missing} demo posts would be loaded.")
@@ -77,7 +71,7 @@ async def _clear(as_json: bool, yes: bool, dry_run: bool) -> None:
     from strvsocial.demo.loading import clear
     from strvsocial.users.models import User
 
-    async with _open() as (_, database, _storage):
+    async with open_database() as database:
         async with database.read() as reader:
             people = await reader.scalar(select(func.count()).where(User.is_demo)) or 0
             posts = (
@@ -91,17 +85,6 @@ async def _clear(as_json: bool, yes: bool, dry_run: bool) -> None:
             typer.confirm(f"Delete {people} demo people with {posts} posts?", abort=True)
         cleared = await clear(database)
         _say(as_json, {"people": cleared, "posts": posts}, f"{cleared} demo people with {posts} posts were deleted.")
-
-
-@asynccontextmanager
-async def _open() -> AsyncIterator[tuple[Settings, Database, Storage]]:
-    settings = get_settings()
-    async with AsyncExitStack() as stack:
-        doorbell = Doorbell(settings.redis_url)
-        stack.push_async_callback(doorbell.aclose)
-        database = Database(settings.database_url, pool_size=2, ring=doorbell.ring)
-        stack.push_async_callback(database.aclose)
-        yield settings, database, await stack.enter_async_context(open_storage(settings))
 
 
 def _say(as_json: bool, data: dict[str, int], sentence: str) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -15,25 +13,12 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
-from strvsocial.db import Database
+from strvsocial.console import AsJson
 from strvsocial.media.sweeping import Comparison, abort_abandoned, compare, count_bytes, delete_orphans
-from strvsocial.settings import get_settings
-from strvsocial.storage import Storage, open_storage
+from strvsocial.services import open_database, open_services
 
 app = typer.Typer(no_args_is_help=True, help="Stored pictures, sound and films.")
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 _SHOWN = 20
-
-
-@asynccontextmanager
-async def _open() -> AsyncIterator[tuple[Database, Storage]]:
-    settings = get_settings()
-    database = Database(settings.database_url, pool_size=2, behind_pooler=settings.database_direct_url is not None)
-    try:
-        async with open_storage(settings) as storage:
-            yield database, storage
-    finally:
-        await database.aclose()
 
 
 @app.command()
@@ -43,7 +28,7 @@ def usage(
     """Bytes by kind, originals beside renditions, and who has most of them."""
 
     async def count() -> dict[str, Any]:
-        async with _open() as (database, _), database.transaction() as db:
+        async with open_database() as database, database.transaction() as db:
             return await count_bytes(db, top)
 
     found = asyncio.run(count())
@@ -85,7 +70,7 @@ async def _inspect(delete: bool, grace: timedelta, *, quiet: bool) -> tuple[Comp
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     console = Console(stderr=True)
     is_hidden = quiet or not console.is_terminal
-    async with _open() as (database, storage):
+    async with open_services() as (_, database, storage):
         with Progress(*columns, console=console, disable=is_hidden, transient=True) as bars:
             listing = bars.add_task("listing objects", total=None)
             found = await compare(database, storage, grace, lambda count: bars.update(listing, completed=count))

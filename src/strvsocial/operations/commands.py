@@ -13,14 +13,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from strvsocial.db import Database
-from strvsocial.jobs import Doorbell
+from strvsocial.console import AsJson
 from strvsocial.operations import effective_settings, job_rows
 from strvsocial.operations.doctor import examine
 from strvsocial.operations.findings import Finding
+from strvsocial.services import open_database
 from strvsocial.settings import Settings, get_settings
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 _MARKS = {"ok": Text("ok", "green"), "warn": Text("warn", "yellow"), "fail": Text("fail", "red")}
 
 doctor_app = typer.Typer(subcommand_metavar="")
@@ -146,24 +145,14 @@ def _print_json(data: Any) -> None:
 
 
 async def _read_jobs(state: JobState, limit: int) -> tuple[list[job_rows.JobCount], list[job_rows.JobRow]]:
-    database = Database(get_settings().database_url, pool_size=1)
-    try:
-        async with database.read() as reader:
-            return await job_rows.count_jobs(reader), await job_rows.list_jobs(reader, state, limit)
-    finally:
-        await database.aclose()
+    async with open_database(pool_size=1) as database, database.read() as reader:
+        return await job_rows.count_jobs(reader), await job_rows.list_jobs(reader, state, limit)
 
 
 async def _retry_jobs(ids: list[int] | None, dry_run: bool) -> list[job_rows.JobRow]:
-    settings = get_settings()
-    doorbell = Doorbell(settings.redis_url)
-    database = Database(settings.database_url, pool_size=1, ring=doorbell.ring)
-    try:
+    async with open_database(pool_size=1) as database:
         if dry_run:
             async with database.read() as reader:
                 return await job_rows.choose_dead(reader, ids)
         async with database.transaction() as db:
             return await job_rows.retry_dead(db, ids)
-    finally:
-        await doorbell.aclose()
-        await database.aclose()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -16,17 +15,15 @@ from rich.table import Table
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from strvsocial.db import Database
+from strvsocial.console import AsJson, DryRun
 from strvsocial.errors import StrvError
-from strvsocial.settings import get_settings
+from strvsocial.services import open_database
 from strvsocial.users import accounts
 from strvsocial.users.models import ApiToken, Session, User
 from strvsocial.users.names import username_key
 
 app = typer.Typer(no_args_is_help=True, help="People: create, list, promote, suspend.")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and do nothing.")]
 Name = Annotated[str, typer.Argument(help="The person's username, in any case.")]
 FromStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
 Generate = Annotated[bool, typer.Option("--generate", help="Make a random password and print it.")]
@@ -179,18 +176,8 @@ def _in_transaction(work: Callable[[AsyncSession], Awaitable[T]]) -> T:
 
 
 async def _run(work: Callable[[AsyncSession], Awaitable[T]]) -> T:
-    async with _open() as database, database.transaction() as db:
+    async with open_database(pool_size=1) as database, database.transaction() as db:
         return await work(db)
-
-
-@asynccontextmanager
-async def _open() -> AsyncIterator[Database]:
-    settings = get_settings()
-    database = Database(settings.database_url, pool_size=1, behind_pooler=settings.database_direct_url is not None)
-    try:
-        yield database
-    finally:
-        await database.aclose()
 
 
 def _report(result: dict[str, Any], as_json: bool, verb: str) -> None:
