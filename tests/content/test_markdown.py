@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from strvsocial.content.markdown import MAX_TEXT, render_markdown
+from strvsocial.content.markdown import MAX_TEXT, plain_text, render_markdown
 
 ALLOWED = {"p", "br", "hr", "em", "strong", "s", "code", "pre", "blockquote", "ul", "ol", "li", "a"}
 
@@ -122,3 +122,17 @@ def test_the_longest_text_takes_no_time(piece: str) -> None:
     started = time.process_time()
     render_markdown(text)
     assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("Two **gold**finches\n*there*", "Two goldfinches there"),
+        ("- one\n- `two`\n\n> three", "one two three"),
+        ('[a link](http://example.org/?a="b">c) and #tag', "a link and #tag"),
+        ('1 < 2 && <b>"quoted"</b>', '1 < 2 && <b>"quoted"</b>'),
+        ("***\n", ""),
+    ],
+)
+def test_plain_text_has_the_words_and_no_marks(written: str, words: str) -> None:
+    assert plain_text(render_markdown(written)) == words

@@ -14,6 +14,7 @@ from strvsocial.content.views import MediaView, PostCounts, PostRelation, PostVi
 from strvsocial.content.visibility import VIEWER_ID, visible_to
 from strvsocial.users.avatars import avatar_url
 from strvsocial.users.models import User
+from strvsocial.users.profiles import user_url
 from strvsocial.users.views import AuthorView
 
 Reader = AsyncConnection | AsyncSession
@@ -129,7 +130,7 @@ def _view(row: Row[Any], viewer_id: int | None) -> PostView:
             username=row.username,
             display_name=row.display_name or row.username,
             avatar_url=avatar_url(row.avatar_key),
-            url=f"/u/{row.username}",
+            url=user_url(row.username),
         ),
         title=row.title,
         text=row.text,

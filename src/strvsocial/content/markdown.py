@@ -7,6 +7,7 @@ Two walls: the parser never lets raw HTML through, and an allow-list cleans what
 from __future__ import annotations
 
 import re
+from html import unescape
 from urllib.parse import quote
 
 import nh3
@@ -27,6 +28,8 @@ _LINK = re.compile(
     rf"|{HASHTAG.pattern}"
 )
 _TAIL = ".,:;!?…"
+_ELEMENT = re.compile(r"""</?(?P<name>\w+)(?:"[^"]*"|[^">])*>""")
+_WITHIN_WORDS = {"a", "code", "em", "s", "strong"}
 
 
 def render_markdown(text: str) -> str:
@@ -39,6 +42,12 @@ def render_markdown(text: str) -> str:
         url_schemes=_SCHEMES,
         link_rel="nofollow noopener ugc",
     )
+
+
+def plain_text(html: str) -> str:
+    """The words of what `render_markdown` made, in one line and without marks."""
+    apart = _ELEMENT.sub(lambda found: "" if found["name"] in _WITHIN_WORDS else " ", html)
+    return " ".join(unescape(apart).split())
 
 
 def _link_words(state: StateCore) -> None:

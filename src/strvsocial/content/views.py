@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
+from strvsocial.content.markdown import plain_text
 from strvsocial.users.views import AuthorView
 
 
@@ -65,6 +66,11 @@ class PostView(Struct, frozen=True, kw_only=True, dict=True):
     """A post. `text_html` is safe HTML for templates; it lies beside the fields, so that no JSON answer holds it."""
 
     text_html: ClassVar[str] = ""
+
+    @property
+    def excerpt(self) -> str:
+        """The text without its marks, in one line, for tiles and previews. No JSON answer holds it either."""
+        return plain_text(self.text_html)
 
     id: str
     url: str
