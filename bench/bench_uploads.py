@@ -1,6 +1,6 @@
 """Uploads through the real web process, against what the machine can do at all.
 
-    python bench/bench_uploads.py [--size-mib 1024] [--many 32] [--many-mib 256]
+    python bench/bench_uploads.py [--size-mib 1024] [--few-mib 1024] [--many 32] [--many-mib 256]
 
 Speed: a resumable upload of 1 GiB through uvicorn into local storage, beside hashing as many bytes by sha256 and beside
 writing and fsyncing them, in the same run. The limit is a third of the slower of the two.
@@ -44,6 +44,7 @@ BLOCK = HEAD + secrets.token_bytes(MIB - len(HEAD))
 def main() -> int:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--size-mib", type=int, default=1024)
+    arguments.add_argument("--few-mib", type=int, default=1024)
     arguments.add_argument("--many", type=int, default=32)
     arguments.add_argument("--many-mib", type=int, default=256)
     given = arguments.parse_args()
@@ -51,7 +52,9 @@ def main() -> int:
     with web_process() as (process, port):
         upload(port, token, 16)
         speed = measure_speed(port, token, given.size_mib)
-        few = measure_growth(process, port, token, 8, given.size_mib)
+        print(json.dumps(speed), flush=True)
+        few = measure_growth(process, port, token, 8, given.few_mib)
+        print(json.dumps(few), flush=True)
         many = measure_growth(process, port, token, given.many, given.many_mib)
     result = {"speed": speed, "memory": [few, many], "load_average": os.getloadavg()[0], "cores": os.cpu_count()}
     passed = report(result)

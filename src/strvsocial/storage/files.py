@@ -17,7 +17,6 @@ import os
 import secrets
 import shutil
 import time
-import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
@@ -172,7 +171,7 @@ class FileStorage:
             if len(data) > started.part_bytes:
                 raise ValueError(f"a part has at most {started.part_bytes} bytes, this one {len(data)}")
             _write_at(body, (number - 1) * started.part_bytes, data)
-            return f"{zlib.crc32(data):08x}-{len(data):x}"
+            return f"{number:x}-{len(data):x}"
 
         return await _in_thread(put)
 
