@@ -64,7 +64,7 @@ WORDS: tuple[DemoPost, ...] = (
         "morning",
     ),
     _words(
-        "mira",
+        "tom",
         "Rye, honey, salt",
         "- 400 g wheat flour\n- 100 g rye flour\n- 350 g water\n- 10 g salt\n- a spoon of honey\n\nFold four times. Bake very hot.",
         "bread",
@@ -101,14 +101,14 @@ WORDS: tuple[DemoPost, ...] = (
         "astronomy",
     ),
     _words(
-        "launch",
+        "noor",
         "The moon is leaving us",
         "By 3.8 centimetres a year, about as fast as your fingernails grow. Nothing to worry about this evening.",
         "moon",
         "space",
     ),
     _words(
-        "harbour",
+        "eileen",
         "Wind south-west, five to seven",
         "The ferry stays in. If you were coming to the island tonight, you are coming tomorrow.",
         "sea",
@@ -156,7 +156,7 @@ WORDS: tuple[DemoPost, ...] = (
         "workshop",
     ),
     _words(
-        "jun",
+        "eileen",
         "The best road here has no name",
         "Forty curves, two bridges, one café. Ride it early, before the tractors.",
         "motorcycle",
@@ -184,7 +184,7 @@ WORDS: tuple[DemoPost, ...] = (
         "art",
     ),
     _words(
-        "felix",
+        "launch",
         "The edge of a Julia set has no length",
         "Measure it with a shorter ruler and it is longer. Keep going and it never stops.",
         "generative",
@@ -205,7 +205,7 @@ WORDS: tuple[DemoPost, ...] = (
         "morning",
     ),
     _words(
-        "priya",
+        "ada",
         "Read the last page first",
         "If it still makes you want to know how they got there, the book is good.",
         "books",
@@ -348,7 +348,7 @@ PICTURES: tuple[DemoPost, ...] = (
         "eileen", "From the slow train", "", "travel morning hills", ("picture:hills_far", "Far hills under a low sun")
     ),
     _shown(
-        "harbour",
+        "saga",
         "The lamp was already burning",
         "",
         "lighthouse sea",
@@ -365,7 +365,7 @@ PICTURES: tuple[DemoPost, ...] = (
         "felix", "c = −0.8 + 0.156i", "", "generative art mathematics", ("picture:julia", "A Julia set in red and gold")
     ),
     _shown(
-        "felix",
+        "noor",
         "Two neighbours of the same family",
         "",
         "generative art mathematics",
@@ -383,7 +383,7 @@ PICTURES: tuple[DemoPost, ...] = (
 
 MOVING: tuple[DemoPost, ...] = (
     _shown(
-        "felix",
+        "launch",
         "Life, 60 generations",
         "Two rules and no plan.",
         "generative art",
@@ -404,7 +404,7 @@ MOVING: tuple[DemoPost, ...] = (
         ("gif:lissajous", "A glowing Lissajous curve turns"),
     ),
     _shown(
-        "tom",
+        "mira",
         "Closer. No, closer.",
         "",
         "cat animals",
@@ -414,21 +414,21 @@ MOVING: tuple[DemoPost, ...] = (
         "mira", "Steam, in theory", "", "coffee", ("gif:coffee_zoom", "The view moves into a cup of espresso and back")
     ),
     _shown(
-        "launch",
+        "felix",
         "One turn takes 27 days",
         "This one takes three seconds.",
         "moon space",
         ("gif:moon_turns", "A grey moon turns"),
     ),
     _shown(
-        "eileen",
+        "saga",
         "Round the pagoda before breakfast",
         "",
         "travel architecture",
         ("film:pagoda_walk", "A slow look from the roof of a pagoda out to the lake"),
     ),
     _shown(
-        "launch",
+        "noor",
         "Countdown, with sound",
         "Turn it up for the last three seconds.",
         "rocket space",
@@ -442,7 +442,7 @@ MOVING: tuple[DemoPost, ...] = (
         ("film:deep_field", "The view moves into a field of galaxies"),
     ),
     _shown(
-        "harbour",
+        "saga",
         "Evening tide, nine seconds",
         "",
         "sea weather",
@@ -456,21 +456,21 @@ MOVING: tuple[DemoPost, ...] = (
         ("film:cat_silent", "A slow approach to a tabby cat"),
     ),
     _shown(
-        "ada",
+        "priya",
         "Three things about dahlias",
         "Said out loud, for Mira.",
         "garden dahlia flowers",
         ("film:dahlia", "An orange dahlia fills the picture while a voice gives advice"),
     ),
     _shown(
-        "mira",
+        "ada",
         "How the bread gets made",
         "",
         "bread sourdough recipe",
         ("film:baking", "A loaf on a board while a voice explains how to bake it"),
     ),
     _shown(
-        "jun",
+        "saga",
         "Idle",
         "Thirteen beats a second, give or take.",
         "motorcycle workshop",
@@ -493,17 +493,17 @@ SOUNDS: tuple[DemoPost, ...] = (
         "story lighthouse sea",
         ("sound:keeper", ""),
     ),
-    _shown("harbour", "Weather for ships, tonight", "", "sea weather", ("sound:forecast", "")),
+    _shown("priya", "Weather for ships, tonight", "", "sea weather", ("sound:forecast", "")),
     _shown(
-        "priya",
+        "tom",
         "Fail better",
         "Ten seconds that I have played more often than any song.",
         "books reading",
         ("sound:beckett", ""),
     ),
     _shown("noor", "Waltz for three strings", "", "music strings", ("sound:waltz", "")),
-    _shown("noor", "Reel, too fast on purpose", "", "music strings", ("sound:reel", "")),
-    _shown("felix", "Sixteen steps", "Kick, snare, hat and a lot of arithmetic.", "music drums", ("sound:drums", "")),
+    _shown("felix", "Reel, too fast on purpose", "", "music strings", ("sound:reel", "")),
+    _shown("jun", "Sixteen steps", "Kick, snare, hat and a lot of arithmetic.", "music drums", ("sound:drums", "")),
     _shown(
         "noor", "Waves at the breakwater", "One microphone, low in the grass.", "fieldrecording sea", ("sound:sea", "")
     ),
@@ -511,7 +511,7 @@ SOUNDS: tuple[DemoPost, ...] = (
         "ada", "Rain on the greenhouse", "Nothing to do but listen.", "fieldrecording rain garden", ("sound:rain", "")
     ),
     _shown("tom", "What the cat hears at two in the morning", "", "fieldrecording night", ("sound:crickets", "")),
-    _shown("jun", "Cold start, warm idle", "", "motorcycle sound", ("sound:engine", "")),
+    _shown("noor", "Cold start, warm idle", "", "motorcycle sound", ("sound:engine", "")),
 )
 
 POSTS: tuple[DemoPost, ...] = (*WORDS, *PICTURES, *MOVING, *SOUNDS)
