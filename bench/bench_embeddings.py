@@ -235,8 +235,8 @@ async def measure_memory(settings: Settings, database: Database) -> dict[str, fl
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "arq",
-            "strvsocial.worker.EmbedderSettings",
+            "strvsocial.worker",
+            "embedder",
             env=environment,
             stderr=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,

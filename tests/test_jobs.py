@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from sqlalchemy import select, text
 
 from strvsocial.db import Database
-from strvsocial.jobs import Claimed, GiveUp, Handler, Job, Lane, enqueue, pack, sweep, unpack
+from strvsocial.doorbell import pack, unpack
+from strvsocial.jobs import Claimed, GiveUp, Handler, Job, Lane, enqueue, sweep
 
 
 async def _states(database: Database) -> list[tuple[str, str, int]]:
@@ -79,7 +81,7 @@ async def test_a_dead_workers_lease_is_taken_over_and_given_up_after_its_tries(d
     handlers = {"a.b": Handler("quick", run, tries=2, gave_up=on_gave_up)}
     async with database.transaction() as db:
         await enqueue(db, "a.b", {}, queue="quick")
-    for attempt, state in ((1, "queued"), (2, "dead")):
+    for attempt, state in ((1, "queued"), (2, "queued"), (5, "dead")):
         async with database.transaction() as db:
             await db.execute(
                 text("update jobs set state = 'running', attempts = :n, lease_until = now() - interval '1 s'"),
@@ -89,6 +91,101 @@ async def test_a_dead_workers_lease_is_taken_over_and_given_up_after_its_tries(d
         assert due == ({"quick"} if state == "queued" else set())
         assert await _states(database) == [("a.b", state, attempt)]
     assert gave_up == ["the worker died during this job"]
+
+
+async def test_what_took_its_worker_down_is_tried_alone(database: Database, clean: None) -> None:
+    batches: list[list[int]] = []
+
+    async def run(_: Any, jobs: list[Claimed]) -> None:
+        batches.append([job.payload["n"] for job in jobs])
+
+    async with database.transaction() as db:
+        for n in range(4):
+            await enqueue(db, "a.b", {"n": n}, queue="embed")
+        await db.execute(text("update jobs set attempts = 1 where payload in ('{\"n\": 0}', '{\"n\": 2}')"))
+    lane = Lane("embed", 1, None, database, {"a.b": Handler("embed", run, batch=8)})
+    await _run_until_quiet(lane, database)
+    assert batches == [[0], [1, 3], [2]]
+
+
+async def test_only_ones_own_queues_are_swept(database: Database, clean: None) -> None:
+    async with database.transaction() as db:
+        await enqueue(db, "a.b", {}, queue="embed")
+        await db.execute(text("update jobs set state = 'running', attempts = 9, lease_until = now() - interval '1 s'"))
+    assert await sweep(database, None, {}, {"quick", "long"}) == set()
+    assert await _states(database) == [("a.b", "running", 9)]
+
+
+async def test_a_job_is_not_dead_before_those_who_waited_for_it_know(database: Database, clean: None) -> None:
+    """Who is killed while giving up leaves a row that the next worker gives up again."""
+    seen: list[str] = []
+
+    async def run(_: Any, jobs: list[Claimed]) -> None:
+        raise GiveUp("hopeless")
+
+    async def on_gave_up(_: Any, job: Claimed, error: str) -> None:
+        seen.extend(state for _, state, _ in await _states(database))
+        if len(seen) == 1:
+            raise ConnectionError("as if we had died here")
+
+    handlers = {"a.b": Handler("quick", run, gave_up=on_gave_up)}
+    async with database.transaction() as db:
+        await enqueue(db, "a.b", {}, queue="quick")
+    lane = Lane("quick", 1, None, database, handlers)
+    lane.start()
+    async with asyncio.timeout(10):
+        while not seen:
+            await asyncio.sleep(0.02)
+    await lane.aclose()
+    async with database.transaction() as db:
+        await db.execute(text("update jobs set lease_until = now() - interval '1 s'"))
+    await sweep(database, None, handlers, {"quick"})
+    await _run_until_quiet(Lane("quick", 1, None, database, handlers), database)
+    assert seen == ["running", "running"]
+    assert [state for _, state, _ in await _states(database)] == ["dead"]
+
+
+async def test_one_that_cannot_be_taken_over_does_not_hold_up_the_others(database: Database, clean: None) -> None:
+    async def run(_: Any, jobs: list[Claimed]) -> None:
+        raise AssertionError("never runs here")
+
+    async def on_gave_up(_: Any, job: Claimed, error: str) -> None:
+        if job.payload["n"] == 0:
+            raise RuntimeError("no")
+
+    handlers = {"a.b": Handler("quick", run, tries=1, gave_up=on_gave_up)}
+    async with database.transaction() as db:
+        for n in range(3):
+            await enqueue(db, "a.b", {"n": n}, queue="quick")
+        await db.execute(text("update jobs set state = 'running', attempts = 9, lease_until = now() - interval '1 s'"))
+    await sweep(database, None, handlers, {"quick"})
+    assert [state for _, state, _ in await _states(database)] == ["running", "dead", "dead"]
+
+
+async def test_work_whose_lease_was_taken_over_ends(
+    database: Database, clean: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("strvsocial.jobs.RENEW_SECONDS", 0.05)
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def run(_: Any, jobs: list[Claimed]) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with database.transaction() as db:
+        await enqueue(db, "a.b", {}, queue="quick")
+    lane = Lane("quick", 1, None, database, {"a.b": Handler("quick", run, tries=1)})
+    lane.start()
+    async with asyncio.timeout(10):
+        await begun.wait()
+        async with database.transaction() as db:
+            await db.execute(text("update jobs set lease_token = 7"))
+        await ended.wait()
+    await lane.aclose()
+    assert await _states(database) == [("a.b", "running", 1)]
 
 
 async def test_work_that_fails_is_tried_again_later(database: Database, clean: None) -> None:

@@ -1,6 +1,6 @@
 """Wanted work: rows in PostgreSQL, claimed by lease. arq is the doorbell and nothing more.
 
-`enqueue()` writes the row in the transaction that wants the work; after its commit `Doorbell.ring()` wakes the workers. A worker's
+`enqueue()` writes the row in the transaction that wants the work; after its commit the doorbell wakes the workers. A worker's
 `Lane` claims the most urgent due row, renews its lease while the handler runs, and marks it done. Whatever gets lost on
 the way (a bell, a worker, the whole of Redis) is found by the sweep: due rows are rung for again, expired leases are
 taken over, and a row that failed too often is `dead`, visible in `strvsocial jobs list` and retryable.
@@ -19,7 +19,6 @@ from typing import Any
 
 import msgspec
 import structlog
-from arq.connections import ArqRedis, RedisSettings, create_pool
 from sqlalchemy import BigInteger, CheckConstraint, Index, SmallInteger, String, Text, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -34,6 +33,10 @@ URGENT, BULK = 0, 10
 """Priorities: what a person waits for, and demo content or bulk imports."""
 LEASE_SECONDS = 30
 RENEW_SECONDS = 8
+SWEEP_SECONDS = 5.0
+DEATHS = 3
+"""Tries beyond those of its handler for a job whose worker died: most die for no fault of the job."""
+DIED = "the worker died during this job"
 
 
 class Job(Base):
@@ -117,16 +120,17 @@ _ENQUEUE = text(
     """
 )
 
+# Only work that was never tried goes as a batch: what took its worker down once must not take others along again.
 _CLAIM = text(
     """
     with first as (
-      select id, kind from jobs
+      select id, kind, attempts from jobs
       where queue = :queue and state = 'queued' and run_after <= now()
       order by priority, run_after, id limit 1 for update skip locked
     ), more as (
       select jobs.id from jobs, first
       where jobs.queue = :queue and jobs.state = 'queued' and jobs.run_after <= now()
-        and jobs.kind = first.kind and jobs.id <> first.id
+        and jobs.kind = first.kind and jobs.id <> first.id and first.attempts = 0 and jobs.attempts = 0
       order by jobs.priority, jobs.run_after, jobs.id
       limit (cast(:batches as jsonb) ->> (select kind from first))::int - 1
       for update of jobs skip locked
@@ -141,7 +145,7 @@ _CLAIM = text(
 _RENEW = text(
     """
     update jobs set lease_until = now() + make_interval(secs => :lease)
-    where id = any(:ids) and lease_token = :token and state = 'running'
+    where id = any(:ids) and lease_token = :token and state = 'running' returning id
     """
 )
 
@@ -169,7 +173,10 @@ _PUT_BACK = text(
 _EXPIRED = text(
     """
     update jobs set lease_token = :token, lease_until = now() + make_interval(secs => :lease)
-    where id in (select id from jobs where state = 'running' and lease_until < now() for update skip locked)
+    where id in (
+      select id from jobs where state = 'running' and lease_until < now() and queue = any(:queues)
+      for update skip locked
+    )
     returning id, kind, payload, attempts, priority
     """
 )
@@ -216,50 +223,6 @@ async def enqueue_many(
         ]
         await db.execute(_ENQUEUE, rows)
         ring_after_commit(db, queue)
-
-
-class Doorbell:
-    """Wakes the workers through arq. A bell that cannot be rung is logged and forgotten: the sweep rings again."""
-
-    def __init__(self, redis_url: str) -> None:
-        self._settings = redis_settings(redis_url)
-        self._pool: ArqRedis | None = None
-
-    async def ring(self, queues: set[str]) -> None:
-        try:
-            async with asyncio.timeout(1):
-                if self._pool is None:
-                    self._pool = await create_pool(self._settings, job_serializer=pack, job_deserializer=unpack)
-                for queue in queues:
-                    await self._pool.enqueue_job("ring", queue, _queue_name=arq_queue(queue))
-        except Exception as error:
-            log.warning("doorbell.silent", queues=sorted(queues), error=str(error))
-
-    async def aclose(self) -> None:
-        if self._pool is not None:
-            await self._pool.aclose()
-
-
-def redis_settings(url: str) -> RedisSettings:
-    """arq's connection settings, failing within a second instead of hanging."""
-    settings = RedisSettings.from_dsn(url)
-    settings.conn_timeout, settings.conn_retries, settings.conn_retry_delay = 1, 1, 0
-    return settings
-
-
-def arq_queue(queue: str) -> str:
-    """The arq queue on which a job queue's bell is heard: the worker's or the embedder's."""
-    return "strv:embedder" if queue == "embed" else "strv:worker"
-
-
-def pack(message: Any) -> bytes:
-    """arq's message as MessagePack, never as a pickle. Of what does not fit, an exception say, its words are kept."""
-    return msgspec.msgpack.encode(message, enc_hook=repr)
-
-
-def unpack(message: bytes) -> Any:
-    """The inverse of `pack`."""
-    return msgspec.msgpack.decode(message)
 
 
 @dataclass
@@ -320,11 +283,12 @@ class Lane:
 
     async def _work(self, jobs: list[Claimed]) -> None:
         handler = self.handlers.get(jobs[0].kind)
-        renewal = asyncio.create_task(self._renew(jobs))
+        limit = asyncio.timeout(handler.timeout if handler else None)
+        renewal = asyncio.create_task(self._renew(jobs, limit))
         try:
             if handler is None:
                 raise GiveUp(f"nothing here runs jobs of kind {jobs[0].kind}")
-            async with asyncio.timeout(handler.timeout):
+            async with limit:
                 await handler.run(self.context, jobs)
         except asyncio.CancelledError:
             await asyncio.shield(self._put_back(jobs, "the worker was stopped", uncount=1, delay=0))
@@ -332,6 +296,9 @@ class Lane:
         except Postpone as later:
             await self._put_back(jobs, str(later), uncount=1, delay=later.seconds)
         except Exception as error:
+            if renewal.done():
+                log.warning("job.taken_over", queue=self.queue, kind=jobs[0].kind, ids=[job.id for job in jobs])
+                return
             log.warning("job.failed", queue=self.queue, kind=jobs[0].kind, ids=[job.id for job in jobs], exc_info=True)
             if len(jobs) > 1:  # One bad input must not take its neighbours along: each runs alone next time.
                 await self._work_singly(jobs)
@@ -351,9 +318,10 @@ class Lane:
         reason = str(error) or repr(error)
         tries = handler.tries if handler else 1
         dead = isinstance(error, GiveUp) or job.attempts >= tries
-        await self._put_back([job], reason, dead=dead, delay=2**job.attempts * random.uniform(0.5, 1))
         if dead and handler and handler.gave_up:
+            # Before the row says so: should we die in between, the next worker finds the row and says it again.
             await handler.gave_up(self.context, job, reason)
+        await self._put_back([job], reason, dead=dead, delay=2**job.attempts * random.uniform(0.5, 1))
 
     async def _put_back(
         self, jobs: list[Claimed], error: str, *, dead: bool = False, uncount: int = 0, delay: float = 0
@@ -372,41 +340,55 @@ class Lane:
                     },
                 )
 
-    async def _renew(self, jobs: list[Claimed]) -> None:
-        while True:
+    async def _renew(self, jobs: list[Claimed], limit: asyncio.Timeout) -> None:
+        """Keeps the lease. Ends, and ends the work, when somebody else has taken it over."""
+        wanted = {"ids": [job.id for job in jobs], "token": jobs[0].token, "lease": LEASE_SECONDS}
+        is_ours = True
+        while is_ours:
             await asyncio.sleep(RENEW_SECONDS)
-            with suppress(Exception):
+            with suppress(Exception):  # An outage of the database is no loss: it may be back before anybody asks.
                 async with self.database.transaction() as db:
-                    await db.execute(
-                        _RENEW, {"ids": [job.id for job in jobs], "token": jobs[0].token, "lease": LEASE_SECONDS}
-                    )
+                    is_ours = (await db.execute(_RENEW, wanted)).first() is not None
+        with suppress(RuntimeError):  # The work has just ended.
+            limit.reschedule(asyncio.get_running_loop().time())
 
 
 async def sweep(database: Database, context: Any, handlers: Mapping[str, Handler], own: set[str]) -> set[str]:
-    """Takes over expired leases of the `own` queues and returns the queues that have due work."""
+    """Takes over expired leases of the `own` queues and returns those of them that have due work."""
     token = secrets.randbits(62)
     async with database.transaction() as db:
+        wanted = {"token": token, "lease": LEASE_SECONDS, "queues": list(own)}
         expired = [
             Claimed(row.id, row.kind, row.payload, row.attempts, row.priority, token)
-            for row in await db.execute(_EXPIRED, {"token": token, "lease": LEASE_SECONDS})
+            for row in await db.execute(_EXPIRED, wanted)
         ]
         await db.execute(_FORGET)
     for job in expired:
-        handler = handlers.get(job.kind)
-        dead = handler is not None and job.attempts >= handler.tries
-        async with database.transaction() as db:
-            await db.execute(
-                _PUT_BACK,
-                {
-                    "id": job.id,
-                    "token": token,
-                    "dead": dead,
-                    "uncount": 0,
-                    "error": "the worker died during this job",
-                    "delay": 0,
-                },
-            )
-        if dead and handler and handler.gave_up:
-            await handler.gave_up(context, job, "the worker died during this job")
+        try:
+            await _take_over(database, context, handlers.get(job.kind), job)
+        except Exception as error:  # The others must not wait for it. Its lease runs out, and it is tried again.
+            log.warning("job.not_taken_over", id=job.id, kind=job.kind, error=repr(error))
     async with database.read() as connection:
         return {row.queue for row in await connection.execute(_DUE_QUEUES)} & own
+
+
+async def _take_over(database: Database, context: Any, handler: Handler | None, job: Claimed) -> None:
+    dead = handler is not None and job.attempts >= handler.tries + DEATHS
+    if dead and handler and handler.gave_up:
+        await handler.gave_up(context, job, DIED)
+    values = {"id": job.id, "token": job.token, "dead": dead, "uncount": 0, "error": DIED, "delay": 0}
+    async with database.transaction() as db:
+        await db.execute(_PUT_BACK, values)
+
+
+async def keep_sweeping(
+    database: Database, context: Any, handlers: Mapping[str, Handler], lanes: Mapping[str, Lane]
+) -> None:
+    """Sweeps every few seconds for as long as the process lives, and rings where there is due work."""
+    while True:
+        try:
+            for queue in await sweep(database, context, handlers, set(lanes)):
+                lanes[queue].ring()
+        except Exception as error:
+            log.warning("sweep.failed", error=repr(error))
+        await asyncio.sleep(SWEEP_SECONDS)

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NamedTuple
 
 from strvsocial.db import Database
-from strvsocial.jobs import Doorbell
+from strvsocial.doorbell import Doorbell
 from strvsocial.settings import Settings, get_settings
 from strvsocial.storage import Storage, open_storage
 

@@ -1,14 +1,15 @@
 """The `worker` and `embedder` processes: which jobs there are, and who runs them.
 
-`arq strvsocial.worker.WorkerSettings` runs the quick and the long lane; `arq strvsocial.worker.EmbedderSettings` runs the
-embedding lane, the only process that loads models.
+`python -m strvsocial.worker worker` runs the quick and the long lane; `python -m strvsocial.worker embedder` runs the
+embedding lane, the only process that loads models. Both listen to their bell through arq and work on without it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -20,8 +21,9 @@ from strvsocial.content import jobs as content_jobs
 from strvsocial.content.embedding import EMBED_POSTS
 from strvsocial.content.work import EMBED_POST
 from strvsocial.db import Database
+from strvsocial.doorbell import Listening, arq_queue, pack, redis_settings, unpack
 from strvsocial.embeddings.active import ActiveModels
-from strvsocial.jobs import Handler, Lane, arq_queue, pack, redis_settings, sweep, unpack
+from strvsocial.jobs import Handler, Lane, keep_sweeping
 from strvsocial.logs import configure_logs
 from strvsocial.media.jobs import DELETE_OBJECTS, SWEEP, SWEEP_STORAGE, want_sweep
 from strvsocial.services import open_services
@@ -59,23 +61,27 @@ async def open_context(stack: AsyncExitStack, settings: Settings) -> Context:
     return Context(*opened)
 
 
-def start_lanes(context: Context, widths: Mapping[str, int], handlers: Mapping[str, Handler]) -> None:
-    """Starts a lane for each queue in `widths`."""
+def start_lanes(
+    stack: AsyncExitStack, context: Context, widths: Mapping[str, int], handlers: Mapping[str, Handler]
+) -> None:
+    """Starts a lane for each queue in `widths`, and the sweep that finds what bells and workers lost."""
     for queue, width in widths.items():
         context.lanes[queue] = Lane(queue, width, context, context.database, handlers)
         context.lanes[queue].start()
+        stack.push_async_callback(context.lanes[queue].aclose)
+    sweeping = asyncio.create_task(keep_sweeping(context.database, context, handlers, context.lanes), name="sweep")
+    stack.push_async_callback(_end, sweeping)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 async def ring(ctx: dict[str, Any], queue: str) -> None:
     """The doorbell: wakes the lane of `queue`."""
     ctx["context"].lanes[queue].ring()
-
-
-async def sweep_jobs(ctx: dict[str, Any]) -> None:
-    """Finds what bells, workers or Redis lost."""
-    context: Context = ctx["context"]
-    for queue in await sweep(context.database, context, ctx["handlers"], set(context.lanes)):
-        context.lanes[queue].ring()
 
 
 async def sweep_storage(ctx: dict[str, Any]) -> None:
@@ -86,31 +92,28 @@ async def sweep_storage(ctx: dict[str, Any]) -> None:
 
 
 async def _shutdown(ctx: dict[str, Any]) -> None:
-    for lane in ctx["context"].lanes.values():
-        await lane.aclose()
-    await ctx["stack"].aclose()
+    if "stack" in ctx:  # Else it never started.
+        await ctx["stack"].aclose()
 
 
 async def _start_worker(ctx: dict[str, Any]) -> None:
     settings = get_settings()
     configure_logs(settings)
-    ctx["stack"] = AsyncExitStack()
-    ctx["handlers"] = WORKER_HANDLERS
-    ctx["context"] = await open_context(ctx["stack"], settings)
-    start_lanes(ctx["context"], {"quick": settings.quick_jobs, "long": settings.long_jobs}, WORKER_HANDLERS)
+    stack = ctx["stack"] = AsyncExitStack()
+    ctx["context"] = await open_context(stack, settings)
+    start_lanes(stack, ctx["context"], {"quick": settings.quick_jobs, "long": settings.long_jobs}, WORKER_HANDLERS)
 
 
 async def _start_embedder(ctx: dict[str, Any]) -> None:
     settings = get_settings()
     configure_logs(settings)
-    ctx["stack"] = AsyncExitStack()
-    ctx["handlers"] = EMBEDDER_HANDLERS
-    context = ctx["context"] = await open_context(ctx["stack"], settings)
+    stack = ctx["stack"] = AsyncExitStack()
+    context = ctx["context"] = await open_context(stack, settings)
     context.models = ActiveModels(settings, context.database)
-    ctx["stack"].push_async_callback(context.models.aclose)
+    stack.push_async_callback(context.models.aclose)
     # In the background: the process answers its health check while the models load, and starts without any.
     ctx["loading"] = asyncio.create_task(context.models.start())
-    start_lanes(context, {"embed": 1}, EMBEDDER_HANDLERS)
+    start_lanes(stack, context, {"embed": 1}, EMBEDDER_HANDLERS)
 
 
 def _process(queue: str, on_startup: Callable[[dict[str, Any]], Awaitable[None]], *crons: CronJob) -> dict[str, Any]:
@@ -118,7 +121,7 @@ def _process(queue: str, on_startup: Callable[[dict[str, Any]], Awaitable[None]]
     return {
         "queue_name": arq_queue(queue),
         "functions": [func(ring, keep_result=0, max_tries=1)],
-        "cron_jobs": [cron(sweep_jobs, second=set(range(0, 60, 5)), keep_result=0), *crons],
+        "cron_jobs": crons,
         "redis_settings": redis_settings(get_settings().redis_url),
         "on_startup": on_startup,
         "on_shutdown": _shutdown,
@@ -134,3 +137,14 @@ def _process(queue: str, on_startup: Callable[[dict[str, Any]], Awaitable[None]]
 WorkerSettings = _process("quick", _start_worker, cron(sweep_storage, minute=17, second=30, keep_result=0))
 # Embeddings.
 EmbedderSettings = _process("embed", _start_embedder)
+
+PROCESSES = {"worker": WorkerSettings, "embedder": EmbedderSettings}
+
+
+def main(name: str) -> None:
+    """Runs one of the processes until a signal ends it."""
+    Listening(**PROCESSES[name]).run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

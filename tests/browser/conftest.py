@@ -98,7 +98,7 @@ def assets() -> None:
 @pytest.fixture(scope="session")
 def address(site_settings: Settings, assets: None) -> Iterator[str]:
     """Where the site answers, with a worker behind it."""
-    command = [sys.executable, "-m", "arq", "strvsocial.worker.WorkerSettings"]
+    command = [sys.executable, "-m", "strvsocial.worker", "worker"]
     with serving(site_settings) as (address, _):
         worker = subprocess.Popen(command, cwd=ROOT, env=environment_of(site_settings))
         try:

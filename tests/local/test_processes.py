@@ -36,12 +36,12 @@ def test_the_procfile_has_what_operators_run() -> None:
 
 
 @pytest.mark.parametrize("process", ["worker", "embedder"])
-def test_the_workers_start(process: str, settings: Settings) -> None:
-    """arq accepts our settings: it connects and says that nothing has reported its health yet."""
+def test_the_workers_listen_to_their_queues(process: str, settings: Settings) -> None:
+    """arq takes our settings, and the Procfile names a process that there is."""
     name = read_procfile(ROOT / "Procfile")[process].split()[-1]
     code = (
-        "import sys; from arq.utils import import_string; from arq.worker import create_worker;"
-        "worker = create_worker(import_string(sys.argv[1]), handle_signals=False);"
+        "import sys; from strvsocial.doorbell import Listening; from strvsocial.worker import PROCESSES;"
+        "worker = Listening(**PROCESSES[sys.argv[1]], handle_signals=False);"
         "print(worker.queue_name, len(worker.functions), len(worker.cron_jobs))"
     )
     done = subprocess.run([sys.executable, "-c", code, name], capture_output=True, text=True, check=False, cwd=ROOT)

@@ -112,7 +112,7 @@ def test_a_site_comes_up_survives_and_stops(up: list[Launcher], tmp_path: Path, 
 
     up.append(Launcher(tmp_path, port))
     up[1].wait_for(f"is up: http://localhost:{port}")
-    up[1].child("WorkerSettings").kill()
+    up[1].child("strvsocial.worker worker").kill()
     up[1].wait_for("ended (SIGKILL); starting it again")
     up[1].child("valkey-server").kill()
     up[1].wait_for("Valkey had ended and runs again.")

@@ -15,7 +15,7 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from strvsocial.db import Database, plain_url
-from strvsocial.jobs import arq_queue
+from strvsocial.doorbell import arq_queue
 from strvsocial.operations.doctor import examine
 from strvsocial.operations.findings import Finding
 from strvsocial.settings import ROOT, Settings

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progres
 
 from strvsocial.content import switching
 from strvsocial.db import Database
+from strvsocial.doorbell import Doorbell
 from strvsocial.embeddings.active import Active
 from strvsocial.embeddings.downloads import fetch as fetch_all
 from strvsocial.embeddings.downloads import hub_downloads
@@ -21,7 +22,6 @@ from strvsocial.embeddings.profiles import HUB, read_profile
 from strvsocial.embeddings.spaces import active_spaces, begin_switch, find_fact, list_spaces, mismatch, wanted_spaces
 from strvsocial.embeddings.weights import locate
 from strvsocial.errors import Conflict, StrvError
-from strvsocial.jobs import Doorbell
 from strvsocial.settings import Settings, get_settings
 from strvsocial.storage import Storage, open_storage
 

@@ -12,9 +12,9 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from strvsocial.doorbell import arq_queue
 from strvsocial.errors import NotFound
 from strvsocial.ids import new_id
-from strvsocial.jobs import arq_queue
 from strvsocial.operations.findings import Finding
 from strvsocial.settings import ROOT, Settings
 from strvsocial.storage import open_storage

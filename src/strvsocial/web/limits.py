@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
@@ -16,6 +17,7 @@ from litestar import Request
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from strvsocial.breaker import Breaker
 from strvsocial.errors import TooManyRequests
 from strvsocial.settings import Settings
 from strvsocial.web.addresses import address_block, client_address
@@ -51,31 +53,39 @@ class Limits:
         self._charge = self.redis.register_script(_CHARGE)
         self._refund = self.redis.register_script(_REFUND)
         self._local: OrderedDict[str, float] = OrderedDict()
+        self._breaker = Breaker()
 
     async def charge(self, key: str, interval: float, burst: int, *, must_hold: bool = False) -> float:
         """Counts one for `key`, at most `burst` at once and one each `interval` seconds. Returns seconds to wait, or 0."""
-        try:
-            wait = await self._charge(keys=[f"limit:{key}"], args=[max(1, round(interval * 1000)), burst])
+        wait = await self._ask(
+            lambda: self._charge(keys=[f"limit:{key}"], args=[max(1, round(interval * 1000)), burst])
+        )
+        if wait is not None:
             return float(wait) / 1000
-        except (RedisError, OSError) as error:
-            log.warning("limits.no_redis", error=repr(error))
         return self._charge_here(key, interval, burst) if must_hold else 0
 
     async def refund(self, key: str, interval: float) -> None:
         """Takes one count back."""
         self._local.pop(key, None)
-        try:
-            await self._refund(keys=[f"limit:{key}"], args=[max(1, round(interval * 1000))])
-        except (RedisError, OSError) as error:
-            log.warning("limits.no_redis", error=repr(error))
+        await self._ask(lambda: self._refund(keys=[f"limit:{key}"], args=[max(1, round(interval * 1000))]))
 
     async def forget(self, key: str) -> None:
         """Takes all counts back."""
         self._local.pop(key, None)
+        await self._ask(lambda: self.redis.delete(f"limit:{key}"))
+
+    async def _ask(self, question: Callable[[], Awaitable[Any]]) -> Any:
+        """What Redis answers; None while it is away, which costs one request in some seconds any time."""
+        if self._breaker.is_open:
+            return None
         try:
-            await self.redis.delete(f"limit:{key}")
+            answer = await question()
         except (RedisError, OSError) as error:
+            self._breaker.failed()
             log.warning("limits.no_redis", error=repr(error))
+            return None
+        self._breaker.succeeded()
+        return answer
 
     async def aclose(self) -> None:
         await self.redis.aclose()
