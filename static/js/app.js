@@ -18,6 +18,11 @@ onContent(startThumbs)
 onContent(startMedia)
 onContent(startCounts)
 onContent(startThemes)
+// The chosen chip may lie outside of its row on a narrow screen.
+onContent((root) => root.querySelectorAll('.scroll > [aria-current]').forEach((chip) => {
+  const row = chip.parentElement
+  if (chip.offsetLeft + chip.offsetWidth > row.clientWidth) row.scrollLeft = chip.offsetLeft - 24
+}))
 onContent((root) => {
   for (const form of root.querySelectorAll('form[data-composer]')) {
     import('./composer.js').then(({ compose }) => compose(form))

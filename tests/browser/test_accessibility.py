@@ -81,7 +81,19 @@ async def test_pages_for_members(open_page: OpenPage, scene: dict[str, Any], pat
     assert await check_page(page) == []
 
 
-@pytest.mark.parametrize("path", ["/", "/explore", "/settings", "/create", "/p/{post}", "/u/{user}", "/search?q=heron"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/explore",
+        "/settings",
+        "/create",
+        "/p/{post}",
+        "/u/{user}",
+        "/search?q=heron",
+        "/?feed=latest&media_type=text",
+    ],
+)
 async def test_reflow_at_320_pixels(open_page: OpenPage, scene: dict[str, Any], path: str) -> None:
     page = await open_page(viewport={"width": 320, "height": 640})
     await log_in(page, scene["person"])

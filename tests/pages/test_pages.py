@@ -327,6 +327,15 @@ async def test_writing_without_scripts(site: Site) -> None:
     assert "data-processing" in waiting
 
 
+async def test_a_form_sent_twice_makes_one_post(site: Site) -> None:
+    ada = await site.member("ada")
+    key = re.search(r'name="idempotency_key" value="(\w+)"', (await ada.browser.get("/create")).text)
+    assert key is not None
+    words = {"title": "Once", "idempotency_key": key[1]}
+    first, second = [await ada.browser.post("/create", data=words) for _ in range(2)]
+    assert first.headers["location"] == second.headers["location"]
+
+
 async def test_a_refused_post_keeps_what_was_written(site: Site) -> None:
     ada = await site.member("ada")
     words = {"title": "", "text": "Do not lose me.", "tags": "sea", "visibility": "followers"}

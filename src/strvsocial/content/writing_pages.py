@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from strvsocial.content import posts
 from strvsocial.content.forms import edit_sent, publish_sent
 from strvsocial.errors import BadInput, StrvError, TooLarge, UnsupportedMedia
+from strvsocial.ids import new_id
 from strvsocial.settings import Settings
 from strvsocial.storage import Storage
 from strvsocial.web.forms import see
@@ -30,7 +31,7 @@ SiteSettings = NamedDependency[Settings]
 
 @get("/create", name="content.posts.new", include_in_schema=False)
 async def show_create(me: Me) -> PageResponse:
-    return page("content/posts/create.html", fields={}, values={}, message="")
+    return page("content/posts/create.html", fields={}, values={}, message="", key=new_id())
 
 
 @post(
@@ -46,7 +47,7 @@ async def create(request: AnyRequest, db: Db, storage: SiteStorage, settings: Si
     try:
         made = await publish_sent(request, db, storage, settings, me)
     except (BadInput, TooLarge, UnsupportedMedia) as error:
-        return _refuse(request, "content/posts/create.html", error)
+        return _refuse(request, "content/posts/create.html", error, key=new_id())
     return see(f"/p/{made.public_id}")
 
 
