@@ -39,8 +39,9 @@ def test_templates_compile_and_name_templates_that_exist(path: Path) -> None:
     environment.get_template(name)
     tree = environment.parse(path.read_text())
     for node in tree.find_all((nodes.FromImport, nodes.Include, nodes.Extends, nodes.Import)):
-        if isinstance(node.template, nodes.Const):
-            assert (TEMPLATES / node.template.value).is_file()
+        named = getattr(node, "template", None)
+        if isinstance(named, nodes.Const):
+            assert (TEMPLATES / named.value).is_file()
 
 
 def test_every_icon_that_is_used_is_drawn() -> None:
