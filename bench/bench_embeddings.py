@@ -80,12 +80,12 @@ def sentences(count: int, seed: int) -> list[str]:
 
 def pictures(count: int, seed: int) -> list[Frames]:
     """Photographs, shifted and tinted so that no two are alike."""
-    import skimage.data
+    from skimage import data
 
     random = np.random.default_rng(seed)
     found = []
     for number in range(count):
-        pixels = (skimage.data.chelsea(), skimage.data.astronaut(), skimage.data.coffee())[number % 3]
+        pixels = getattr(data, ("chelsea", "astronaut", "coffee")[number % 3])()
         top, left = random.integers(0, pixels.shape[0] - 256), random.integers(0, pixels.shape[1] - 256)
         found.append((pixels[top : top + 256, left : left + 256] * random.uniform(0.6, 1)).astype(np.uint8)[np.newaxis])
     return found
@@ -188,15 +188,20 @@ async def compare(
 async def measure(context: Context, active: Active, batch: int) -> dict[str, dict[str, float]]:
     models = active.models
 
-    async def encode(words: list[str]) -> None:
-        for start in range(0, len(words), batch):
-            await models.encode_texts(words[start : start + batch])
+    # Inputs are made beforehand, so that only the models are timed in the bare loops.
+    words = [sentences(256, seed) for seed in range(ROUNDS + 1)]
+    frames = [pictures(64, seed) for seed in range(ROUNDS + 1)]
+
+    async def read(seed: int) -> None:
+        for start in range(0, len(words[seed]), batch):
+            await models.encode_texts([f"A post\n{line}" for line in words[seed][start : start + batch]])
 
     async def look(seed: int) -> None:
-        frames = pictures(64, seed)
-        for start in range(0, len(frames), batch):
-            looks = await models.analyse_looks(frames[start : start + batch])
-            await models.encode_texts(["a photo of " + ", ".join(name for name, _ in one.labels) for one in looks])
+        for start in range(0, len(frames[seed]), batch):
+            looks = await models.analyse_looks(frames[seed][start : start + batch])
+            await models.encode_texts(
+                ["A post\na photo of " + ", ".join(name for name, _ in one.labels) for one in looks]
+            )
 
     clips = speeches(3)
 
@@ -209,15 +214,15 @@ async def measure(context: Context, active: Active, batch: int) -> dict[str, dic
         "text",
         context,
         256,
-        lambda seed: encode([f"A post\n{words}" for words in sentences(256, seed)]),
-        lambda seed: add_posts(context, sentences(256, seed), []),
+        read,
+        lambda seed: add_posts(context, words[seed], []),
     )
     results["image"] = await compare(
         "image",
         context,
         64,
         look,
-        lambda seed: add_posts(context, [""] * 64, [("image", "frames", one) for one in pictures(64, seed)]),
+        lambda seed: add_posts(context, [""] * 64, [("image", "frames", one) for one in frames[seed]]),
     )
     results["speech"] = await compare(
         "speech", context, 3, listen, lambda _: add_posts(context, [""] * 3, [("audio", "pcm", one) for one in clips])

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def make_text_model(folder: Path) -> None:
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
-    PreTrainedTokenizerFast(
+    PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]"
     ).save_pretrained(folder)
     torch.manual_seed(1)
@@ -160,7 +161,7 @@ class Site:
         while claimed := await lane._claim():
             await lane._work(claimed)
 
-    async def rows(self, statement: str, **values: object) -> list[tuple[object, ...]]:
+    async def rows(self, statement: str, **values: object) -> list[tuple[Any, ...]]:
         async with self.database.read() as reader:
             return [tuple(row) for row in await reader.execute(text(statement), values)]
 

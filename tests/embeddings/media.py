@@ -22,7 +22,7 @@ def beckett() -> Pcm:
     assert package is not None
     assert package.origin is not None
     samples = decode_audio(str(Path(package.origin).parent / "assets" / "beckett.wav"))
-    return np.round(samples * 32767).astype(np.int16)
+    return np.asarray(np.round(samples * 32767), dtype=np.int16)
 
 
 @lru_cache

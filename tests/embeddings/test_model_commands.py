@@ -125,7 +125,7 @@ async def test_a_switch_makes_new_vectors_beside_and_then_swaps(
         assert sorted(after[post]) == sorted(before[post])
         assert (after[post]["text"] != before[post]["text"]).any()  # type: ignore[union-attr]
     assert (after[posts[2]]["sound"] == before[posts[2]]["sound"]).all()  # type: ignore[union-attr]
-    states = dict(await tiny_site.rows("select state, count(*) from embedding_spaces group by state"))
+    states: dict[str, int] = dict(await tiny_site.rows("select state, count(*) from embedding_spaces group by state"))
     assert states == {"active": 3, "retired": 2}
     assert await tiny_site.rows(
         "select count(*) from embeddings as e join embedding_spaces as s on s.id = e.space_id where s.state = 'retired'"

@@ -22,7 +22,7 @@ def _by_hand(folder: Path, text: str) -> np.ndarray:
     with torch.inference_mode():
         hidden = model(input_ids=tokenizer(text, return_tensors="pt")["input_ids"]).last_hidden_state[0]
     mean = hidden.mean(dim=0).numpy()
-    return mean / np.linalg.norm(mean)
+    return np.asarray(mean / np.linalg.norm(mean))
 
 
 def test_pooling_equals_the_mean_over_the_tokens(encoder: TextEncoder, tiny_folder: Path) -> None:

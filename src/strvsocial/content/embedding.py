@@ -35,14 +35,17 @@ _HOLD = text("select id, version, status from posts where id = any(:ids) order b
 class Context(Protocol):
     """What embedding needs of the context of its process."""
 
-    database: Database
-    storage: Storage
+    @property
+    def database(self) -> Database: ...
+    @property
+    def storage(self) -> Storage: ...
 
 
 class EmbedderContext(Context, Protocol):
     """What the job needs of the embedder's context."""
 
-    models: ActiveModels
+    @property
+    def models(self) -> ActiveModels: ...
 
 
 async def embed_posts(context: EmbedderContext, jobs: list[Claimed]) -> None:

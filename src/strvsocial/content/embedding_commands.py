@@ -47,7 +47,7 @@ _STATUS = text(
     from embedding_spaces as s where s.state = 'active' order by s.name
     """
 )
-_JOBS = text("select state, count(*) as count from jobs where kind = :kind group by state")
+_JOBS = text("select state, count(*) as number from jobs where kind = :kind group by state")
 _READY = text("select count(*) from posts where status = 'ready'")
 _MISSING = text(
     """
@@ -101,7 +101,9 @@ async def read_status(database: Database) -> dict[str, Any]:
         fact = await find_fact(reader)
         spaces = [dict(row._mapping) for row in await reader.execute(_STATUS)]
         jobs = {"queued": 0, "running": 0, "dead": 0}
-        jobs |= {row.state: row.count for row in await reader.execute(_JOBS, {"kind": EMBED_POST}) if row.state in jobs}
+        jobs |= {
+            row.state: row.number for row in await reader.execute(_JOBS, {"kind": EMBED_POST}) if row.state in jobs
+        }
         posts = await reader.scalar(_READY)
     return {"posts": posts, "spaces": spaces, "jobs": jobs, "trouble": fact.trouble if fact else None}
 
@@ -153,7 +155,7 @@ async def _run(tools: Tools, settings: Settings, here: bool) -> dict[str, int]:
 
 async def _unfinished(reader: AsyncConnection) -> int:
     jobs = await reader.execute(_JOBS, {"kind": EMBED_POST})
-    return sum(row.count for row in jobs if row.state in ("queued", "running"))
+    return sum(row.number for row in jobs if row.state in ("queued", "running"))
 
 
 class _EmbedHere:

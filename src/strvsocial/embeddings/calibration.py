@@ -44,7 +44,7 @@ def similarity(calibration: dict[str, Any], cosine: float) -> float:
 def similarities(calibration: dict[str, Any], cosines: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """`similarity` of many cosines at once."""
     points = np.array(calibration.get("points") or UNKNOWN)
-    return np.clip(np.interp(cosines, points[:, 0], points[:, 1]), 0.0, 1.0)
+    return np.asarray(np.clip(np.interp(cosines, points[:, 0], points[:, 1]), 0.0, 1.0))
 
 
 def from_unrelated(cosines: npt.NDArray[Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ sound  the sound of the first audio or film in which nobody speaks
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -88,12 +88,12 @@ async def listen_on(active: Active, storage: Storage, attachment: AttachmentInpu
     assert attachment.pcm is not None
     key = keys_of(active.profile).speech
     before = attachment.find(key)
-    details = dict(before.details) if before else {"heard": 0, "position": 0, "language": None}
-    start, position = details["heard"], details["position"]
+    known: dict[str, Any] = before.details if before else {"heard": 0, "position": 0, "language": None}
+    start, position, language = int(known["heard"]), int(known["position"]), known["language"]
     end = min(start + PIECE_SAMPLES, attachment.pcm.samples)
     pcm = await _read_pcm(storage, attachment.pcm.key, start, end)
     last = end == attachment.pcm.samples or len(pcm) < end - start
-    speech = await active.models.listen(pcm, language=details["language"], last=last)
+    speech = await active.models.listen(pcm, language=language, last=last)
     offset = start / SAMPLE_RATE
     segments = [
         segment._replace(start=round(segment.start + offset, 2), end=round(segment.end + offset, 2))
@@ -102,7 +102,7 @@ async def listen_on(active: Active, storage: Storage, attachment: AttachmentInpu
     details = {
         "heard": start + speech.heard,
         "position": position + len(segments),
-        "language": details["language"] or speech.language,
+        "language": language or speech.language,
         "speech": position + len(segments) > 0,
         "complete": last,
     }

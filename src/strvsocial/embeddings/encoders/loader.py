@@ -7,6 +7,7 @@ import ctypes
 import gc
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -20,6 +21,8 @@ from strvsocial.embeddings.weights import Weights, WeightsMissing
 log = structlog.get_logger()
 T = TypeVar("T")
 MOST_THREADS = 8
+TRIM_SECONDS = 10
+_M_ARENA_MAX = -8
 
 
 def threads_for_models(wanted: int) -> int:
@@ -39,6 +42,8 @@ class Models:
         self._encoders: dict[str, Any] = {}
         self._loading = threading.Lock()
         self._stop = threading.Event()
+        self._trimmed = 0.0
+        _keep_few_arenas()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="models")
 
     async def encode_texts(self, texts: Sequence[str]) -> Vectors:
@@ -72,7 +77,14 @@ class Models:
         gc.collect()
 
     async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, work)
+        return await asyncio.get_running_loop().run_in_executor(self._worker, self._work, work)
+
+    def _work(self, work: Callable[[], T]) -> T:
+        result = work()
+        if time.monotonic() - self._trimmed > TRIM_SECONDS:
+            _give_memory_back()
+            self._trimmed = time.monotonic()
+        return result
 
     def _get(self, name: str) -> Any:
         with self._loading:
@@ -127,9 +139,16 @@ def _load_speech(weights: Weights, threads: int) -> Any:
 _LOADERS: dict[str, Callable[[Weights, int], Any]] = {"text": _load_text, "look": _load_look, "speech": _load_speech}
 
 
+def _keep_few_arenas() -> None:
+    """glibc gives each thread an arena of its own, and none of them shrinks much; two are enough for one model thread."""
+    try:
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
+    except (AttributeError, OSError):
+        return
+
+
 def _give_memory_back() -> None:
-    """Loading leaves a lot of freed memory with the allocator; glibc returns it when asked."""
-    gc.collect()
+    """Loading and large batches leave much freed memory with the allocator; glibc returns it when asked."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (AttributeError, OSError):

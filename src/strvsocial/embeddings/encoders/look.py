@@ -13,7 +13,8 @@ import torch
 
 from strvsocial.embeddings.findings import Frames, Look
 
-BATCH_FRAMES = 16
+BATCH_FRAMES = 8
+"""As fast as 32 on processors, with a quarter of the memory."""
 CROP = slice(16, 240)
 """224 of 256 pixels, from the middle."""
 LIKELY, MOST_LABELS = 0.05, 5

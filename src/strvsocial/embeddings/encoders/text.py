@@ -13,11 +13,11 @@ from transformers.utils.logging import disable_progress_bar
 
 from strvsocial.embeddings.findings import Vectors
 
-disable_progress_bar()
+disable_progress_bar()  # type: ignore[no-untyped-call]
 
 WINDOW_TOKENS = 256
 BATCH_WINDOWS = 32
-BATCH_TOKENS = 4096
+BATCH_TOKENS = 2048
 """A batch holds at most this many windows and, padding included, this many tokens."""
 
 
@@ -51,7 +51,7 @@ class TextEncoder:
             for row, n in zip(means, batch, strict=True):
                 vectors[owners[n]] += row * max(0, lengths[n] - self._specials)
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return np.divide(vectors, norms, out=vectors, where=norms > 0)
+        return np.asarray(np.divide(vectors, norms, out=vectors, where=norms > 0))
 
     def _cut(self, texts: Sequence[str]) -> tuple[list[list[int]], list[int]]:
         """Token ids of every window, special tokens included, and the text that each is from."""
