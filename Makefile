@@ -1,6 +1,6 @@
-# Everything from a fresh clone. Needs Python 3.11 to 3.13 with venv, and make; the rest is installed into .venv.
-PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
-  $$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$name && break; done)
+# Everything from a fresh clone. Needs Python 3.11 to 3.14 with venv, and make; the rest is installed into .venv.
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+  $$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && echo $$name && break; done)
 BOOTSTRAP = exec env PYTHONPATH=src $(PYTHON) -m strvsocial.local.bootstrap
 
 .PHONY: help up test soak check bench clean python
@@ -34,4 +34,4 @@ clean:
 	find . -name __pycache__ -type d -not -path './.data/*' -prune -exec rm -rf {} +
 
 python:
-	test -n "$(PYTHON)" || { echo "This needs Python 3.11, 3.12 or 3.13. Install one, or name it: make up PYTHON=/path/to/python3"; exit 1; }
+	test -n "$(PYTHON)" || { echo "This needs Python 3.11 to 3.14. Install one, or name it: make up PYTHON=/path/to/python3"; exit 1; }
