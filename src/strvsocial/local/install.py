@@ -61,7 +61,15 @@ def _install(root: Path, log: Path, running: Step, groups: Sequence[str]) -> Non
 
 
 def _pip(root: Path, log: Path, running: Step, arguments: Sequence[str]) -> None:
-    pip: list[str | Path] = [venv_python(root), "-m", "pip", "install", "--no-input", "--no-compile", "--disable-pip-version-check"]
+    pip: list[str | Path] = [
+        venv_python(root),
+        "-m",
+        "pip",
+        "install",
+        "--no-input",
+        "--no-compile",
+        "--disable-pip-version-check",
+    ]
     run_logged(
         [*pip, "-c", root / "constraints.txt", *arguments],
         log=log,
