@@ -13,17 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from strvsocial.content import feeds, posts
 from strvsocial.content.forms import edit_sent, publish_sent
 from strvsocial.content.interactions import MAX_BEACONS, Beacon, get_visitor, record_beacons
-from strvsocial.content.models import MEDIA_TYPES
-from strvsocial.content.schemas import EDIT_BODY, POST_BODY
+from strvsocial.content.schemas import EDIT_BODY, IDEMPOTENCY_KEY, POST_BODY
 from strvsocial.content.vectors import VectorView, list_vectors
-from strvsocial.content.views import FeedItem, PostView, Reason
-from strvsocial.errors import BadInput, Forbidden
+from strvsocial.content.views import FeedItem, MediaType, PostView, Reason
+from strvsocial.errors import Forbidden
 from strvsocial.settings import Settings
 from strvsocial.storage import Storage
 from strvsocial.web.addresses import client_address
 from strvsocial.web.input import read_input
 from strvsocial.web.limits import limit as limit_rate
-from strvsocial.web.openapi import FORM, JSON, MULTIPART, takes
+from strvsocial.web.openapi import FORM, JSON, MULTIPART, says, takes
 from strvsocial.web.paging import Cursor, Limit, Page
 from strvsocial.web.viewers import Viewer
 
@@ -33,8 +32,12 @@ Reader = NamedDependency[AsyncConnection]
 Me = NamedDependency[Viewer]
 MaybeViewer = NamedDependency[Viewer | None]
 MediaTypes = Annotated[
-    list[str] | None, QueryParameter(name="media_type", description="Only these kinds of posts; may be repeated.")
+    list[MediaType] | None,
+    QueryParameter(name="media_type", max_items=20, description="Only these kinds of posts; may be repeated."),
 ]
+
+
+_BROKEN_OFF = {"408": "The body stopped before its end."}
 
 
 class Beacons(msgspec.Struct, frozen=True):
@@ -46,9 +49,10 @@ class Beacons(msgspec.Struct, frozen=True):
 @post(
     "/posts",
     name="content.posts.publish",
+    summary="Publish a post",
     tags=["posts"],
     request_max_body_size=None,
-    opt=takes(POST_BODY, MULTIPART, JSON, FORM),
+    opt={**takes(POST_BODY, MULTIPART, JSON, FORM), **says(_BROKEN_OFF, headers=IDEMPOTENCY_KEY)},
 )
 async def publish(
     request: AnyRequest,
@@ -63,7 +67,7 @@ async def publish(
     return await posts.get_visible(db, me, made.public_id)
 
 
-@get("/posts/{post_id:str}", name="content.posts.show", tags=["posts"])
+@get("/posts/{post_id:str}", name="content.posts.show", summary="A post", tags=["posts"])
 async def show(reader: Reader, viewer: MaybeViewer, post_id: FromPath[str]) -> PostView:
     """One post, with the transcripts of its media."""
     return await posts.get_visible(reader, viewer, post_id)
@@ -72,9 +76,10 @@ async def show(reader: Reader, viewer: MaybeViewer, post_id: FromPath[str]) -> P
 @patch(
     "/posts/{post_id:str}",
     name="content.posts.edit",
+    summary="Edit a post",
     tags=["posts"],
     request_max_body_size=None,
-    opt=takes(EDIT_BODY, JSON, FORM, MULTIPART),
+    opt={**takes(EDIT_BODY, JSON, FORM, MULTIPART), **says(_BROKEN_OFF)},
 )
 async def edit(
     request: AnyRequest,
@@ -93,13 +98,19 @@ async def edit(
     return await posts.get_visible(db, me, post_id)
 
 
-@delete("/posts/{post_id:str}", name="content.posts.delete", tags=["posts"])
+@delete("/posts/{post_id:str}", name="content.posts.delete", summary="Delete a post", tags=["posts"])
 async def remove(db: Db, me: Me, post_id: FromPath[str]) -> None:
     """Deletes one's own post with its media and vectors; admins delete any that they see."""
     await posts.delete(db, me, post_id)
 
 
-@post("/posts/{post_id:str}/retry", name="content.posts.retry", tags=["posts"], status_code=200)
+@post(
+    "/posts/{post_id:str}/retry",
+    name="content.posts.retry",
+    summary="Try failed media again",
+    tags=["posts"],
+    status_code=200,
+)
 async def retry(request: AnyRequest, db: Db, me: Me, post_id: FromPath[str]) -> PostView:
     """Processes the failed media of one's own post again. 409 when nothing has failed."""
     await limit_rate(request, "posts.retry", per_minute=10, burst=10)
@@ -107,7 +118,13 @@ async def retry(request: AnyRequest, db: Db, me: Me, post_id: FromPath[str]) -> 
     return await posts.get_visible(db, me, post_id)
 
 
-@get("/posts/{post_id:str}/embeddings", name="content.posts.embeddings", tags=["posts"])
+@get(
+    "/posts/{post_id:str}/embeddings",
+    name="content.posts.embeddings",
+    summary="What the site understood of a post",
+    tags=["posts"],
+    opt=says({"403": "Vectors of others."}),
+)
 async def embeddings(
     reader: Reader,
     viewer: MaybeViewer,
@@ -121,7 +138,7 @@ async def embeddings(
     return Page(await list_vectors(reader, post_id, with_vectors=vectors))
 
 
-@get("/users/{username:str}/posts", name="content.users.posts", tags=["posts"])
+@get("/users/{username:str}/posts", name="content.users.posts", summary="A person's posts", tags=["posts"])
 async def of_user(
     reader: Reader, viewer: MaybeViewer, username: FromPath[str], cursor: Cursor = None, limit: Limit = 20
 ) -> Page[PostView]:
@@ -129,7 +146,7 @@ async def of_user(
     return await feeds.list_by_author(reader, viewer, username, cursor, limit)
 
 
-@get("/feeds/latest", name="content.feeds.latest", tags=["feeds"])
+@get("/feeds/latest", name="content.feeds.latest", summary="The latest posts", tags=["feeds"])
 async def latest(
     reader: Reader,
     viewer: MaybeViewer,
@@ -138,15 +155,12 @@ async def latest(
     limit: Limit = 20,
 ) -> Page[FeedItem]:
     """Everything that one may see, newest first."""
-    kinds = media_type or []
-    if not set(kinds) <= set(MEDIA_TYPES):
-        raise BadInput(fields={"media_type": f"A media type is one of {', '.join(MEDIA_TYPES)}."})
-    page = await feeds.list_latest(reader, viewer, cursor, limit, kinds)
+    page = await feeds.list_latest(reader, viewer, cursor, limit, media_type or ())
     reason = Reason(kind="latest", text="New here", shares={"recency": 1.0})
     return Page([FeedItem(post=item, reason=reason) for item in page.items], page.next)
 
 
-@get("/feeds/following", name="content.feeds.following", tags=["feeds"])
+@get("/feeds/following", name="content.feeds.following", summary="Posts of people one follows", tags=["feeds"])
 async def following(reader: Reader, me: Me, cursor: Cursor = None, limit: Limit = 20) -> Page[FeedItem]:
     """The posts of the people whom one follows, newest first."""
     page = await feeds.list_following(reader, me, cursor, limit)
@@ -158,7 +172,14 @@ def _followed(item: PostView) -> Reason:
     return Reason(kind="following", text=f"You follow {name}", shares={"following": 1.0})
 
 
-@post("/interactions", name="content.interactions.report", tags=["posts"], status_code=204, opt=takes(Beacons, JSON))
+@post(
+    "/interactions",
+    name="content.interactions.report",
+    summary="Report what was seen",
+    tags=["posts"],
+    status_code=204,
+    opt=takes(Beacons, JSON),
+)
 async def report(request: AnyRequest, db: Db, settings: NamedDependency[Settings], viewer: MaybeViewer) -> None:
     """Notes what was seen, opened and played, at most 50 at once; unknown posts are passed over."""
     await limit_rate(request, "interactions", per_minute=120, burst=60)

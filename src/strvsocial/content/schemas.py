@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from strvsocial.content.drafts import MAX_ALT, MAX_IMAGES, MAX_TITLE
+from strvsocial.content.drafts import MAX_ALT, MAX_IMAGES, MAX_KEY, MAX_TITLE
 from strvsocial.content.markdown import MAX_TEXT
 from strvsocial.content.models import VISIBILITIES
 from strvsocial.content.tags import MAX_TAG, MAX_TAGS
 
 
-def _texts(description: str, **item: Any) -> dict[str, Any]:
-    return {"type": "array", "items": {"type": "string", **item}, "description": description}
+def _texts(description: str, most: int = MAX_IMAGES, **item: Any) -> dict[str, Any]:
+    return {"type": "array", "maxItems": most, "items": {"type": "string", **item}, "description": description}
+
+
+_MAX_ID = 64
 
 
 _WORDS: dict[str, Any] = {
     "title": {"type": "string", "minLength": 1, "maxLength": MAX_TITLE},
     "text": {"type": "string", "maxLength": MAX_TEXT, "description": "Markdown: no headings, images or HTML."},
-    "tags": _texts("Letters, digits, “_”, “-”. #tags in the text are added.", maxLength=MAX_TAG)
-    | {"maxItems": MAX_TAGS},
+    "tags": _texts("Letters, digits, “_”, “-”. #tags in the text are added.", MAX_TAGS, maxLength=MAX_TAG),
     "visibility": {"type": "string", "enum": list(VISIBILITIES)},
 }
 _FILES: dict[str, Any] = {
-    "file": _texts("Form only: up to 10 images, or one GIF, audio or video.", format="binary")
-    | {"maxItems": MAX_IMAGES},
-    "upload": _texts("Ids of finished uploads, in place of files or after them."),
+    "file": _texts("Form only: up to 10 images, or one GIF, audio or video.", format="binary"),
+    "upload": _texts("Ids of finished uploads, in place of files or after them.", maxLength=_MAX_ID),
     "alt": _texts("Descriptions, in the order of the files and uploads.", maxLength=MAX_ALT),
 }
 
@@ -37,6 +38,7 @@ POST_BODY: dict[str, Any] = {
         **_FILES,
         "idempotency_key": {
             "type": "string",
+            "maxLength": MAX_KEY,
             "description": "For plain forms, in place of the Idempotency-Key header.",
         },
     },
@@ -47,8 +49,17 @@ EDIT_BODY: dict[str, Any] = {
     "properties": {
         **_WORDS,
         "alts": _texts("New descriptions of the present media, in their present order.", maxLength=MAX_ALT),
-        "remove": _texts("Ids of media to take away."),
-        "order": _texts("Ids of media in their new order; those left out follow as they were."),
+        "remove": _texts("Ids of media to take away.", maxLength=_MAX_ID),
+        "order": _texts("Ids of media in their new order; those left out follow as they were.", maxLength=_MAX_ID),
         **_FILES,
     },
+}
+
+IDEMPOTENCY_KEY: dict[str, dict[str, Any]] = {
+    "Idempotency-Key": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": MAX_KEY,
+        "description": "Requests of one person with the same key make one post.",
+    }
 }

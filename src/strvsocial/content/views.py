@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from msgspec import Struct
 
 from strvsocial.content.markdown import plain_text
 from strvsocial.users.views import AuthorView
+
+MediaType = Literal["text", "image", "gif", "audio", "video"]
+Visibility = Literal["public", "followers", "private"]
+Status = Literal["processing", "ready", "failed"]
+Pending = Literal["embedding", "rendition", "captions", "waveform"]
 
 
 class VariantView(Struct, frozen=True, kw_only=True):
@@ -29,7 +34,7 @@ class MediaView(Struct, frozen=True, kw_only=True):
     kind: str
     mime: str
     url: str
-    status: str
+    status: Status
     failure: str | None = None
     progress: int | None = None
     width: int | None = None
@@ -78,10 +83,10 @@ class PostView(Struct, frozen=True, kw_only=True, dict=True):
     title: str
     text: str
     tags: list[str]
-    visibility: str
-    media_type: str
-    status: str
-    pending: list[str]
+    visibility: Visibility
+    media_type: MediaType
+    status: Status
+    pending: list[Pending]
     failure: str | None
     media: list[MediaView]
     created_at: datetime

@@ -22,6 +22,7 @@ from strvsocial.media.bodies import get_part_slots, read_body
 from strvsocial.media.models import Upload
 from strvsocial.media.uploads import Bookkeeping, Locked
 from strvsocial.settings import Settings
+from strvsocial.web.openapi import says, takes
 from strvsocial.web.viewers import Viewer
 
 AnyRequest = Request[Any, Any, Any]
@@ -30,6 +31,13 @@ VERSION = "1.0.0"
 CHUNK_TYPE = "application/offset+octet-stream"
 MOST_METADATA = 4_000
 _LARGEST_NUMBER = 18
+
+
+_VERSION_HEADER: dict[str, Any] = {"Tus-Resumable": {"type": "string", "enum": [VERSION], "required": True}}
+_BYTES = {"type": "integer", "minimum": 0, "maximum": 10**_LARGEST_NUMBER - 1, "required": True}
+_SENT = {"Tus-Resumable": "The version of tus.", "Cache-Control": "Always `no-store`."}
+_PLACE = {**_SENT, "Upload-Offset": "Bytes that are here.", "Upload-Expires": "When the upload is given up."}
+_OTHER_VERSION = {"412": "Another version of tus."}
 
 
 class OtherVersion(StrvError):
@@ -44,7 +52,21 @@ async def provide_places(request: AnyRequest) -> Places:
     return Places(state.settings, state.upload_books, state.storage, get_part_slots(state, state.settings))
 
 
-@route(["/", "/{upload_id:str}"], http_method=["OPTIONS"], name="media.uploads.options", status_code=204)
+@route(
+    ["/", "/{upload_id:str}"],
+    http_method=["OPTIONS"],
+    name="media.uploads.options",
+    status_code=204,
+    summary="What uploads can do",
+    opt=says(
+        sends={
+            **_SENT,
+            "Tus-Version": "Versions spoken.",
+            "Tus-Extension": "Extensions spoken.",
+            "Tus-Max-Size": "Bytes of a file at most.",
+        }
+    ),
+)
 async def show_options(settings: NamedDependency[Settings]) -> Response[None]:
     """What this server can do."""
     largest = max(settings.max_bytes(media_type) for media_type in ("image", "gif", "audio", "video"))
@@ -54,7 +76,21 @@ async def show_options(settings: NamedDependency[Settings]) -> Response[None]:
     )
 
 
-@post("/", name="media.uploads.create", status_code=201)
+@post(
+    "/",
+    name="media.uploads.create",
+    status_code=201,
+    summary="Announce an upload",
+    opt=says(
+        {**_OTHER_VERSION, "413": "Larger than any file may be."},
+        headers={
+            **_VERSION_HEADER,
+            "Upload-Length": _BYTES,
+            "Upload-Metadata": {"type": "string", "maxLength": MOST_METADATA},
+        },
+        sends={**_PLACE, "Location": "Where the bytes go."},
+    ),
+)
 async def create_upload(
     request: AnyRequest, me: NamedDependency[Viewer], places: NamedDependency[Places]
 ) -> Response[None]:
@@ -68,7 +104,17 @@ async def create_upload(
     return _answer(201, {"Location": location, "Upload-Offset": "0", **_expires(upload.expires_at)})
 
 
-@head("/{upload_id:str}", name="media.uploads.show", status_code=200)
+@head(
+    "/{upload_id:str}",
+    name="media.uploads.show",
+    status_code=200,
+    summary="How far an upload is",
+    opt=says(
+        {**_OTHER_VERSION, "423": "Somebody is sending to it."},
+        headers=_VERSION_HEADER,
+        sends={**_PLACE, "Upload-Length": "Bytes in all."},
+    ),
+)
 async def show_upload(
     upload_id: FromPath[str], request: AnyRequest, me: NamedDependency[Viewer], places: NamedDependency[Places]
 ) -> Response[None]:
@@ -87,7 +133,25 @@ async def show_upload(
     )
 
 
-@patch("/{upload_id:str}", name="media.uploads.append", status_code=204, request_max_body_size=None)
+@patch(
+    "/{upload_id:str}",
+    name="media.uploads.append",
+    status_code=204,
+    request_max_body_size=None,
+    summary="Add bytes to an upload",
+    opt={
+        **takes({"type": "string", "format": "binary"}, CHUNK_TYPE),
+        **says(
+            {
+                **_OTHER_VERSION,
+                "408": "The bytes stopped early; what came is kept.",
+                "423": "Somebody is sending to it.",
+            },
+            headers={**_VERSION_HEADER, "Upload-Offset": _BYTES},
+            sends=_PLACE,
+        ),
+    },
+)
 async def append_to_upload(
     upload_id: FromPath[str], request: AnyRequest, me: NamedDependency[Viewer], places: NamedDependency[Places]
 ) -> Response[None]:
@@ -110,7 +174,13 @@ async def append_to_upload(
     return _answer(204, {"Upload-Offset": str(new_offset), **_expires(expires)})
 
 
-@delete("/{upload_id:str}", name="media.uploads.remove", status_code=204)
+@delete(
+    "/{upload_id:str}",
+    name="media.uploads.remove",
+    status_code=204,
+    summary="Give up an upload",
+    opt=says({**_OTHER_VERSION, "423": "Somebody is sending to it."}, headers=_VERSION_HEADER, sends=_SENT),
+)
 async def delete_upload(
     upload_id: FromPath[str], request: AnyRequest, me: NamedDependency[Viewer], places: NamedDependency[Places]
 ) -> Response[None]:

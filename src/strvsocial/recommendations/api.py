@@ -20,7 +20,12 @@ from strvsocial.web.viewers import Viewer
 Reader = NamedDependency[AsyncConnection]
 
 
-@get("/posts/{post_id:str}/similar", name="recommendations.similar.list", tags=["recommendations"])
+@get(
+    "/posts/{post_id:str}/similar",
+    name="recommendations.similar.list",
+    tags=["recommendations"],
+    summary="Similar posts",
+)
 async def similar(
     reader: Reader,
     index: NamedDependency[VectorIndex],
@@ -33,7 +38,7 @@ async def similar(
     return await list_similar(reader, index, viewer, post_id, cursor, limit)
 
 
-@get("/feeds/for-you", name="recommendations.for_you.list", tags=["feeds"])
+@get("/feeds/for-you", name="recommendations.for_you.list", tags=["feeds"], summary="Posts for the viewer")
 async def for_you(
     reader: Reader,
     index: NamedDependency[VectorIndex],
@@ -46,7 +51,7 @@ async def for_you(
     return await list_for_you(reader, index, ranked_lists, me, cursor, limit)
 
 
-@get("/suggestions/users", name="recommendations.users.list", tags=["users"])
+@get("/suggestions/users", name="recommendations.users.list", tags=["people"], summary="People one might follow")
 async def users(
     reader: Reader, index: NamedDependency[VectorIndex], me: NamedDependency[Viewer], limit: Limit = 20
 ) -> Page[SuggestedUser]:

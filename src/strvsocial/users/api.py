@@ -21,7 +21,7 @@ from strvsocial.users.logins import limit_confirmations, limit_sign_ups, log_in
 from strvsocial.users.views import MeView, TokenView, UserView
 from strvsocial.web.input import read_input
 from strvsocial.web.limits import limit
-from strvsocial.web.openapi import MULTIPART, takes
+from strvsocial.web.openapi import MULTIPART, says, takes
 from strvsocial.web.paging import Cursor, Limit, Page
 from strvsocial.web.viewers import Viewer
 
@@ -35,6 +35,7 @@ Username = FromPath[str]
 FILE_FORM = {
     "type": "object",
     "required": ["file"],
+    "additionalProperties": False,
     "properties": {"file": {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP, AVIF or GIF."}},
 }
 
@@ -114,7 +115,7 @@ async def delete_me(
     "/me/avatar",
     tags=["me"],
     request_max_body_size=None,
-    opt=takes(FILE_FORM, MULTIPART),
+    opt={**takes(FILE_FORM, MULTIPART), **says({"408": "The body stopped before its end."})},
     summary="Change my picture",
 )
 async def change_avatar(
