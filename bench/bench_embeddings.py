@@ -30,7 +30,7 @@ from strvsocial.media.models import Attachment, Rendition
 from strvsocial.settings import Settings
 from strvsocial.storage import open_storage
 from strvsocial.users.models import User
-from strvsocial.worker import EMBEDDER_HANDLERS, Context
+from strvsocial.worker import EMBED_BATCHES, EMBEDDER_HANDLERS, Context
 
 LIMIT = 0.85
 MOST_MB = 1400
@@ -144,7 +144,7 @@ async def add_posts(context: Context, titles: list[str], media: list[tuple[str, 
 
 async def run_pipeline(context: Context, count: int) -> float:
     """Runs the embedding lane until `count` jobs are done; seconds."""
-    lane = Lane("embed", 1, context, context.database, EMBEDDER_HANDLERS)
+    lane = Lane("embed", EMBED_BATCHES, context, context.database, EMBEDDER_HANDLERS)
     async with context.database.read() as reader:
         before = await reader.scalar(text("select count(*) from jobs where state = 'done'"))
         start = time.perf_counter()

@@ -39,6 +39,8 @@ WORKER_HANDLERS: Mapping[str, Handler] = {
 }
 ORPHANS_HOUR = 3
 """When the nightly search for orphans runs (UTC)."""
+EMBED_BATCHES = 2
+"""Batches under way at once: one computes on the model thread while the other reads and writes rows."""
 EMBEDDER_HANDLERS: Mapping[str, Handler] = {
     EMBED_POST: EMBED_POSTS,
 }
@@ -113,7 +115,7 @@ async def _start_embedder(ctx: dict[str, Any]) -> None:
     stack.push_async_callback(context.models.aclose)
     # In the background: the process answers its health check while the models load, and starts without any.
     ctx["loading"] = asyncio.create_task(context.models.start())
-    start_lanes(stack, context, {"embed": 1}, EMBEDDER_HANDLERS)
+    start_lanes(stack, context, {"embed": EMBED_BATCHES}, EMBEDDER_HANDLERS)
 
 
 def _process(queue: str, on_startup: Callable[[dict[str, Any]], Awaitable[None]], *crons: CronJob) -> dict[str, Any]:
