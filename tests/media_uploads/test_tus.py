@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy import text
@@ -115,7 +115,21 @@ async def test_a_broken_connection_loses_nothing_that_arrived(site: Site, alice:
     await check(site, alice, upload, content)
 
 
+@pytest.mark.parametrize("size", [500, 100_000, PART, PART + 1000, 2 * PART])
+async def test_a_client_that_vanishes_at_the_very_end_has_sent_it_all(site: Site, alice: Member, size: int) -> None:
+    content = film(size)
+    upload = await create(alice, size)
+    sending = Sending(site, alice, upload, 0)
+    sending.give(content)
+    await sending.taken()
+    await sending.vanish()
+    assert await offset_of(alice, upload) == size
+    await check(site, alice, upload, content)
+
+
 @hypothesis_settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(cuts=[2 * PART, 2 * PART])
+@example(cuts=[PART, PART, 4321])
 @given(cuts=st.lists(st.integers(1, 2 * PART), max_size=4))
 async def test_any_cut_gives_the_same_file(site: Site, alice: Member, cuts: list[int]) -> None:
     content = film(2 * PART + 4321)

@@ -17,7 +17,7 @@ from litestar.params import FromPath
 
 from strvsocial.errors import BadInput, Conflict, StrvError, UnsupportedMedia
 from strvsocial.media import uploads
-from strvsocial.media.appending import Overflow, Places, append, complete_stored, remove_upload
+from strvsocial.media.appending import Overflow, Places, append, finish_interrupted, remove_upload
 from strvsocial.media.bodies import get_part_slots, read_body
 from strvsocial.media.models import Upload
 from strvsocial.media.uploads import Bookkeeping, Locked
@@ -198,7 +198,7 @@ async def _complete(places: Places, me: Viewer, upload: Upload) -> Upload:
         raise
     except Conflict:  # Finished in the meantime.
         return await uploads.get(places.books, me.id, upload.public_id)
-    await complete_stored(places, lease)
+    await finish_interrupted(places, lease)
     return await uploads.get(places.books, me.id, upload.public_id)
 
 
