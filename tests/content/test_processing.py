@@ -48,8 +48,6 @@ async def context(site: Site) -> AsyncIterator[worker.Context]:
         async with context.database.transaction() as db:
             await db.execute(text("delete from jobs"))
         yield context
-        for lane in context.lanes.values():
-            await lane.aclose()
 
 
 async def news_of(context: worker.Context, member: Member, act: Any) -> tuple[dict[str, Any], News]:
@@ -60,12 +58,9 @@ async def news_of(context: worker.Context, member: Member, act: Any) -> tuple[di
     listener.start()
     try:
         await listening.wait()
-        async with listener.subscribe(member.id) as queue:
+        async with listener.subscribe(member.id) as queue, AsyncExitStack() as lanes:
             answer = await act()
-            if not context.lanes:
-                worker.start_lanes(context, {"quick": 2, "long": 1}, worker.WORKER_HANDLERS)
-            for lane in context.lanes.values():
-                lane.ring()
+            worker.start_lanes(lanes, context, {"quick": 2, "long": 1}, worker.WORKER_HANDLERS)
             async with asyncio.timeout(60):
                 return answer.json(), await queue.get()
     finally:
