@@ -19,6 +19,7 @@ from strvsocial.content import pages as content_pages
 from strvsocial.content import writing_pages
 from strvsocial.content.renditions import find_rendition
 from strvsocial.embeddings.index import VectorIndex
+from strvsocial.embeddings.spaces import find_trouble
 from strvsocial.live import Listener
 from strvsocial.logs import configure_logs
 from strvsocial.media import api as media_api
@@ -112,6 +113,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
     )
     app.state.settings = settings
     app.state.find_rendition = find_rendition
+    app.state.find_model_trouble = find_trouble
     app.state.themes = NAMES
     app.state.metrics = Metrics()
     wrap(app, settings)

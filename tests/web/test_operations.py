@@ -15,6 +15,7 @@ from sqlalchemy import text
 from tests.front_door import Site, running
 
 from strvsocial.app import create_app
+from strvsocial.embeddings.spaces import decide_profile, report_trouble
 from strvsocial.jobs import enqueue
 from strvsocial.settings import ROOT, Settings
 
@@ -28,6 +29,20 @@ async def test_alive_and_ready(client: httpx.AsyncClient) -> None:
     assert (
         ready.json()["parts"]["database"] == ready.json()["parts"]["redis"] == ready.json()["parts"]["storage"] == "ok"
     )
+
+
+async def test_missing_weights_degrade_the_site_and_no_more(site: Site, client: httpx.AsyncClient) -> None:
+    async with site.database.transaction() as db:
+        await decide_profile(db, "packaged")
+        await report_trouble(db, "The text encoder's weights are not here.")
+    try:
+        ready = await client.get("/readyz")
+        assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
+        assert ready.json()["parts"]["models"] == "ModelsMissing"
+    finally:
+        async with site.database.transaction() as db:
+            await report_trouble(db, None)
+    assert (await client.get("/readyz")).json()["parts"]["models"] == "ok"
 
 
 async def test_without_the_database_the_process_lives_and_says_so(settings: Settings, site: Site) -> None:

@@ -110,6 +110,12 @@ async def report_trouble(db: AsyncSession, trouble: str | None) -> None:
     await db.execute(_TROUBLE, {"trouble": trouble})
 
 
+async def find_trouble(reader: Reader) -> str | None:
+    """What keeps the embedder from working, as it last reported; None when nothing does."""
+    fact = await find_fact(reader)
+    return fact.trouble if fact else None
+
+
 def mismatch(wanted: str, recorded: str) -> str | None:
     """A sentence about `STRV_MODELS` when it differs from the recorded profile, with the command that switches."""
     if wanted == recorded:

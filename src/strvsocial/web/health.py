@@ -14,6 +14,10 @@ from sqlalchemy import text
 PROBE_SECONDS = 1.0
 
 
+class ModelsMissing(Exception):
+    """The embedder cannot work; `strvsocial models status` says why. Posts are published all the same."""
+
+
 class Readiness(Struct, frozen=True):
     """`status` is `ready`, `degraded` (a part is down that we can do without for a while) or `down`."""
 
@@ -37,6 +41,7 @@ async def readyz(request: Request[Any, Any, Any]) -> Response[Readiness]:
         "storage": lambda: state.storage.stat("probe"),
         "live": lambda: _check("the listener", state.listener.is_connected),
         "index": lambda: _check("the index", state.index.ready),
+        "models": lambda: _ask_models(state),
     }
     answers = await asyncio.gather(*(_probe(probe) for probe in probes.values()))
     parts = dict(zip(probes, answers, strict=True))
@@ -61,6 +66,12 @@ async def _probe(probe: Callable[[], Awaitable[Any]]) -> str:
 async def _ask_database(state: Any) -> None:
     async with state.database.read() as reader:
         await reader.execute(text("select 1"))
+
+
+async def _ask_models(state: Any) -> None:
+    async with state.database.read() as reader:
+        if await state.find_model_trouble(reader):
+            raise ModelsMissing
 
 
 async def _check(part: str, is_fine: bool) -> None:
