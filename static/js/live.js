@@ -19,7 +19,8 @@ async function update(id) {
   const template = document.createElement('template')
   template.innerHTML = await answer.text()
   const made = template.content.querySelector('[data-post]')
-  if (!made || made.hasAttribute('data-processing')) return
+  if (!made) return
+  if (made.hasAttribute('data-processing')) { showProgress(element, made); return }
   const hadFocus = element.contains(document.activeElement)
   made.classList.add('settled')
   element.replaceWith(made)
@@ -27,6 +28,32 @@ async function update(id) {
   refresh()
   if (hadFocus) (made.querySelector('a[data-open]') ?? made).focus()
   if (shape === 'single') fillSimilar(made)
+}
+
+function showProgress(element, made) {
+  const [bar, now] = [element, made].map((one) => one.querySelector('.working progress'))
+  if (!bar || !now?.hasAttribute('value')) return
+  bar.max = now.max
+  bar.value = now.value
+  element.querySelector('.percent').textContent = `${now.value} %`
+}
+
+// How far a film is comes by asking; asking also finds what was said while nobody listened.
+setInterval(() => {
+  if (!document.hidden && signedIn) pending().slice(0, 5).forEach((element) => update(element.dataset.post))
+}, 2000)
+
+// One's new picture takes the old one's place wherever it is on the page.
+function showFace(event) {
+  const { url } = JSON.parse(event.data)
+  const old = document.body.dataset.face
+  for (const face of document.querySelectorAll(`img.face[src="${CSS.escape(old)}"]`)) {
+    if (face.closest('#avatar, [data-self]') || face.closest('a, .byline, .tile')?.outerHTML.includes(`/u/${signedIn}"`)) face.src = url
+  }
+  document.body.dataset.face = url
+  const note = document.querySelector('#avatar .alert.good p')
+  if (note) note.textContent = 'Your new picture is here.'
+  else toast('Your new picture is here.')
 }
 
 // The post's like are known a moment after the post itself is ready.
@@ -59,6 +86,8 @@ function open() {
   source = new EventSource('/events')
   source.addEventListener('post.ready', on)
   source.addEventListener('post.failed', on)
+  source.addEventListener('avatar.ready', showFace)
+  source.addEventListener('avatar.failed', (event) => toast(JSON.parse(event.data).message))
   // What was said while nobody listened is read from the page's address again.
   source.addEventListener('open', () => pending().forEach((element) => update(element.dataset.post)))
   source.addEventListener('error', () => {

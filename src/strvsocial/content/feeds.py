@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from msgspec import Meta
-from sqlalchemy import ARRAY, BigInteger, Integer, String, any_, bindparam, exists, or_, select, true, tuple_
+from sqlalchemy import ARRAY, BigInteger, Integer, String, any_, bindparam, exists, func, or_, select, true, tuple_
+from sqlalchemy.orm import aliased
 
 from strvsocial.content.cards import Reader, cards, read_cards
 from strvsocial.content.models import Post, PostTag, Tag
 from strvsocial.content.tags import normalise
 from strvsocial.content.views import PostView
-from strvsocial.content.visibility import VIEWER_ID
+from strvsocial.content.visibility import VIEWER_ID, visible_to
 from strvsocial.db import Timestamp
 from strvsocial.errors import BadInput, NotFound
 from strvsocial.users.models import Follow, User
@@ -76,6 +77,23 @@ def _newest_tagged() -> Any:
     )
 
 
+def _newer(*conditions: Any) -> Any:
+    than = aliased(Post)
+    place = select(than.created_at, than.id).where(than.public_id == bindparam("than", type_=String)).subquery()
+    found = (
+        select(Post.id)
+        .where(
+            visible_to(VIEWER_ID),
+            Post.status == "ready",
+            Post.author_id.is_distinct_from(VIEWER_ID),
+            tuple_(Post.created_at, Post.id) > tuple_(place.c.created_at, place.c.id),
+            *conditions,
+        )
+        .limit(100)
+    )
+    return select(func.count()).select_from(found.subquery())
+
+
 _READY = Post.status == "ready"
 _OF_KIND = Post.media_type == bindparam("kind", type_=String)
 _OF_KINDS = Post.media_type == any_(bindparam("kinds", type_=ARRAY(String)))
@@ -90,6 +108,9 @@ _BY_AUTHOR = _newest(or_(_READY, Post.author_id == VIEWER_ID), _BY_NAME)
 _BY_TAG = _newest_tagged()
 _EXPLORE = _newest(_READY, *_OF_OTHERS)
 _EXPLORE_KIND = _newest(_READY, *_OF_OTHERS, _OF_KIND)
+_UNFINISHED = _newest(Post.status == "processing", Post.author_id == VIEWER_ID)
+_NEWER = _newer()
+_NEWER_FOLLOWED = _newer(exists().where(Follow.follower_id == VIEWER_ID, Follow.followed_id == Post.author_id))
 _IS_PERSON = select(exists().where(User.username_key == bindparam("name"), User.suspended_at.is_(None)))
 
 
@@ -118,6 +139,19 @@ async def list_by_author(
     if not page.items and not (await reader.execute(_IS_PERSON, {"name": name})).scalar_one():
         raise NotFound("There is nobody of this name here.")
     return page
+
+
+async def list_unfinished(reader: Reader, viewer: Viewer, limit: int = 3) -> list[PostView]:
+    """The viewer's own newest posts whose media are still being prepared."""
+    return (await _page(reader, _UNFINISHED, viewer, None, limit)).items
+
+
+async def count_newer(reader: Reader, viewer: Viewer | None, public_id: str, *, followed: bool = False) -> int:
+    """How many posts of others came after one, at most 100; with `followed`, of those whom the viewer follows."""
+    statement = _NEWER_FOLLOWED if followed else _NEWER
+    return int(
+        (await reader.execute(statement, {"viewer_id": viewer.id if viewer else None, "than": public_id})).scalar_one()
+    )
 
 
 async def list_by_tag(

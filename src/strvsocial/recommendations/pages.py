@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from litestar import Request, get
 from litestar.di import NamedDependency
@@ -55,6 +55,7 @@ async def show_feed(
         found = _plain(await feeds.list_following(reader, viewer, cursor, CARDS))
     else:
         found = await list_for_you(reader, index, ranked_lists, viewer, cursor, CARDS)
+    own = await feeds.list_unfinished(reader, viewer) if viewer and cursor is None and kind is None else []
     if is_fragment(request):
         name = "content/feeds/_items.html" if cursor else "content/feeds/_home.html"
     else:
@@ -65,9 +66,25 @@ async def show_feed(
         title=TITLES[feed],
         media_type=kind,
         items=found.items,
+        own=own,
+        newest=_newest(own, found.items),
         next=next_address("/", found.next, feed=feed, media_type=kind),
         first_page=cursor is None,
     )
+
+
+@get("/fresh", name="recommendations.feeds.fresh", include_in_schema=False)
+async def show_fresh(
+    reader: Reader,
+    viewer: MaybeViewer,
+    after: Annotated[str, QueryParameter(max_length=40)],
+    feed: Annotated[Literal["latest", "following"], QueryParameter()] = "latest",
+) -> PageResponse:
+    """Part of the feed's page: how many posts came after the one that stands first there."""
+    if feed == "following" and viewer is None:
+        raise NotSignedIn
+    count = await feeds.count_newer(reader, viewer, after, followed=feed == "following")
+    return page("content/feeds/_fresh.html", feed=feed, count=count)
 
 
 @get("/p/{post_id:str}", name="content.posts.page", include_in_schema=False)
@@ -98,9 +115,14 @@ async def show_similar(
     return page(name, post=shown, similar=similar.items, next=following)
 
 
+def _newest(own: list[PostView], items: list[FeedItem]) -> str | None:
+    newest = max((*own, *(item.post for item in items)), key=lambda post: post.created_at, default=None)
+    return newest.id if newest else None
+
+
 def _plain(found: Page[PostView]) -> Page[FeedItem]:
     """Posts of a feed that needs no reasons: its name says it."""
     return Page([FeedItem(post=item, reason=_NO_REASON) for item in found.items], found.next)
 
 
-HANDLERS: list[ControllerRouterHandler] = [show_feed, show_post, show_similar]
+HANDLERS: list[ControllerRouterHandler] = [show_feed, show_fresh, show_post, show_similar]
