@@ -33,6 +33,7 @@ from strvsocial.errors import (
     Unavailable,
 )
 from strvsocial.web.headers import request_id_of
+from strvsocial.web.input import say
 from strvsocial.web.rendering import is_fragment, template_context
 
 log = structlog.get_logger()
@@ -94,7 +95,8 @@ def _from_database(error: DBAPIError) -> StrvError:
     state = str(getattr(error.orig, "sqlstate", "") or "")
     if state.startswith(_DOWN) or error.connection_invalidated:
         return Unavailable()
-    if state in _UNSTORABLE:
+    # The driver itself refuses numbers beyond those of the column, without asking the server.
+    if state in _UNSTORABLE or isinstance(getattr(error.orig, "__cause__", None), asyncpg.DataError):
         return BadInput("Something in there holds characters or numbers that we cannot keep.")
     if state in ("23505", "23503"):
         return Conflict("Somebody changed this at the same moment. Please look again.")
@@ -106,13 +108,15 @@ def _from_database(error: DBAPIError) -> StrvError:
 def _from_litestar(error: HTTPException) -> StrvError:
     if isinstance(error, ValidationException):
         found = [item for item in error.extra or [] if isinstance(item, dict)]
-        fields = {str(item.get("key", "request")): _say(str(item.get("message", ""))) for item in found}
+        fields = {str(item.get("key", "request")): say(str(item.get("message", ""))) for item in found}
         return BadInput(fields=fields or None)
     for known in (NotSignedIn, NotFound, TooLarge, TooManyRequests, Unavailable):
         if error.status_code == known.status:
             return known()
     if error.status_code >= 500:
         return StrvError()
+    if error.status_code == 400:
+        return BadInput("We could not understand this request.")
     answer = StrvError(_CLIENT_ERRORS.get(error.status_code, "We could not understand this request."))
     answer.status, answer.code = error.status_code, "bad_request"
     if error.status_code == 405:
@@ -124,12 +128,6 @@ _CLIENT_ERRORS = {
     403: "You may not do this.",
     405: "This address does not take that kind of request.",
 }
-
-
-def _say(message: str) -> str:
-    """msgspec's message as a sentence for people: its path and its backticks tell them nothing."""
-    plain = message.split(" - at ", 1)[0].replace("`", "")
-    return f"{plain}." if plain and not plain.endswith(".") else plain or "This does not fit."
 
 
 def render(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
@@ -146,8 +144,9 @@ def render(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
 
 
 def wants_json(request: Request[Any, Any, Any]) -> bool:
-    """The API and the events always, elsewhere whoever accepts JSON and not HTML."""
-    if request.scope["path"].startswith(("/api/", "/events")):
+    """The API and the events always, media for whoever has a token, elsewhere whoever accepts JSON and not HTML."""
+    path = request.scope["path"]
+    if path.startswith(("/api/", "/events")) or (path.startswith("/media/") and "authorization" in request.headers):
         return True
     accept = request.headers.get("accept", "")
     return "application/json" in accept and "text/html" not in accept

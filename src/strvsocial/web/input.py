@@ -46,7 +46,7 @@ def check_fields(values: dict[str, Any], schema: type[S], *, strict: bool = True
             try:
                 good[field.name] = _convert(schema, field, values[name], strict)
             except (msgspec.ValidationError, ValueError) as error:
-                wrong[name] = _say(error)
+                wrong[name] = say(str(error))
         elif field.required:
             wrong[name] = "This is needed."
     if wrong:
@@ -141,9 +141,8 @@ _SAYINGS = (
 _TYPE_NAMES = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false", "array": "a list"}
 
 
-def _say(error: Exception) -> str:
+def say(message: str) -> str:
     """msgspec's message as a sentence for people."""
-    message = str(error)
     for pattern, sentence in _SAYINGS:
         if found := pattern.search(message):
             said = found.expand(sentence)
