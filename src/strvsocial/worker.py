@@ -26,6 +26,7 @@ from strvsocial.embeddings.active import ActiveModels
 from strvsocial.jobs import Handler, Lane, keep_sweeping
 from strvsocial.logs import configure_logs
 from strvsocial.media.jobs import DELETE_OBJECTS, SWEEP, SWEEP_STORAGE, want_sweep
+from strvsocial.media.sandbox import remove_stale
 from strvsocial.services import open_services
 from strvsocial.settings import Settings, get_settings
 from strvsocial.storage import Storage
@@ -103,6 +104,7 @@ async def _start_worker(ctx: dict[str, Any]) -> None:
     configure_logs(settings)
     stack = ctx["stack"] = AsyncExitStack()
     ctx["context"] = await open_context(stack, settings)
+    await asyncio.to_thread(remove_stale, settings.data_dir / "tmp")
     start_lanes(stack, ctx["context"], {"quick": settings.quick_jobs, "long": settings.long_jobs}, WORKER_HANDLERS)
 
 

@@ -230,7 +230,6 @@ asyncio.run(main())
 
 async def test_a_worker_killed_in_the_middle_is_made_good(
     settings: Settings, database: Database, storage: Storage, attach: Attach, film: Film,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     attachment_id = await attach(film("slow.mkv", *SLOW), "video")
     worker = await asyncio.create_subprocess_exec(
@@ -241,7 +240,6 @@ async def test_a_worker_killed_in_the_middle_is_made_good(
     await worker.wait()
     attachment, renditions = await _get(database, attachment_id)
     assert (attachment.status, renditions) == ("processing", [])
-    monkeypatch.setattr(sandbox, "STALE_SECONDS", -1)
     assert await process(settings, database, storage, attachment_id) == "video"
     attachment, renditions = await _get(database, attachment_id)
     assert attachment.status == "ready"

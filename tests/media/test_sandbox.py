@@ -135,7 +135,7 @@ asyncio.run(main())
 
 
 async def test_a_killed_worker_takes_its_decoders_along(
-    wall: str, tmp_path: Path, poison: Callable[[str], object], monkeypatch: pytest.MonkeyPatch
+    wall: str, tmp_path: Path, poison: Callable[[str], object]
 ) -> None:
     poison("import time\nopen('begun', 'w').close()\nwhile True: time.sleep(1)")
     parent = tmp_path / "killed"
@@ -151,7 +151,6 @@ async def test_a_killed_worker_takes_its_decoders_along(
         while _running_in(left):
             await asyncio.sleep(0.05)
     assert left.exists()
-    monkeypatch.setattr(sandbox, "STALE_SECONDS", -1)
     async with private_folder(parent) as folder:
         assert list(parent.iterdir()) == [folder]
         assert folder.stat().st_mode & 0o777 == 0o700

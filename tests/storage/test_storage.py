@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -175,6 +176,17 @@ async def test_local_files_appear_whole_or_not_at_all(tmp_path: Path) -> None:
             seen.append(await content(storage, key))
         assert all(one in data for one in seen)
         assert not list((tmp_path / "media" / "incoming").iterdir())
+
+
+async def test_what_was_being_written_when_a_process_died_goes_with_the_sweep(tmp_path: Path) -> None:
+    async with open_storage(Settings(STRV_DATA_DIR=tmp_path)) as storage:
+        incoming = tmp_path / "media" / "incoming"
+        (incoming / "interrupted").write_bytes(b"half of")
+        now = datetime.now(UTC)
+        await storage.forget_interrupted(now - timedelta(hours=1))
+        assert len(list(incoming.iterdir())) == 1
+        await storage.forget_interrupted(now + timedelta(seconds=5))
+        assert not list(incoming.iterdir())
 
 
 async def test_a_server_that_is_away_is_unavailable_and_lets_the_site_start(tmp_path: Path) -> None:

@@ -32,7 +32,6 @@ import msgspec
 
 CHILDREN = Path(__file__).parent / "children"
 STDOUT_BYTES, STDERR_BYTES = 1_000_000, 8_000
-STALE_SECONDS = 60
 OLDEST_SYSTEM_FFMPEG = 6
 SYSTEM_PATHS = (
     "/usr/bin", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libexec", "/usr/local/lib", "/bin", "/lib", "/lib32", "/lib64",
@@ -101,18 +100,20 @@ async def private_folder(parent: Path) -> AsyncIterator[Path]:
 
 def _make_folder(parent: Path) -> tuple[Path, int]:
     parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _remove_stale(parent)
-    folder = Path(tempfile.mkdtemp(prefix="media-", dir=parent))
-    lock = os.open(folder, os.O_RDONLY)
+    remove_stale(parent)
+    hidden = Path(tempfile.mkdtemp(prefix=".media-", dir=parent))
+    lock = os.open(hidden, os.O_RDONLY)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    return folder, lock
+    # It gets its name once it is locked: whatever has the name and no lock is nobody's.
+    return hidden.rename(parent / hidden.name.removeprefix(".")), lock
 
 
-def _remove_stale(parent: Path) -> None:
-    for folder in parent.glob("media-*"):
+def remove_stale(parent: Path) -> None:
+    """Removes the folders of killed workers. Those without their name yet live for a moment only, and a day at most."""
+    for folder in (*parent.glob("media-*"), *parent.glob(".media-*")):
         with suppress(OSError):
-            if time.time() - folder.stat().st_mtime < STALE_SECONDS:
-                continue  # Its owner may not have locked it yet.
+            if folder.name.startswith(".") and time.time() - folder.stat().st_mtime < 86_400:
+                continue
             lock = os.open(folder, os.O_RDONLY)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -136,10 +136,15 @@ async def delete_orphans(
 
 
 async def abort_abandoned(database: Database, storage: Storage, grace: timedelta = GRACE) -> int:
-    """Aborts multipart uploads that are older than `grace` and that no open upload goes on with."""
-    abandoned = await _find_abandoned(database, storage, datetime.now(UTC) - grace)
+    """Aborts multipart uploads that are older than `grace` and that no open upload goes on with; how many they were.
+
+    What a process was writing when it died goes as well.
+    """
+    before = datetime.now(UTC) - grace
+    abandoned = await _find_abandoned(database, storage, before)
     for item in abandoned:
         await storage.abort_multipart(item.key, item.multipart_id)
+    await storage.forget_interrupted(before)
     return len(abandoned)
 
 

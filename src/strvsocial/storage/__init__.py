@@ -57,6 +57,10 @@ class Storage(Protocol):
     async def abort_multipart(self, key: str, multipart_id: str) -> None: ...
     def list_multiparts(self) -> AsyncIterator[OpenMultipart]: ...
 
+    async def forget_interrupted(self, before: datetime) -> None:
+        """Removes what a process was writing when it died, begun before a time, where the storage keeps such things."""
+        ...
+
 
 def open_storage(settings: Settings) -> AbstractAsyncContextManager[Storage]:
     """The storage that the settings name, open for the length of the block."""

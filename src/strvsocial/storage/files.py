@@ -16,7 +16,6 @@ import errno
 import os
 import secrets
 import shutil
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
@@ -92,14 +91,6 @@ def _move(source: Path, target: Path) -> None:
                 raise
 
 
-def _forget_interrupted(folder: Path) -> None:
-    """Removes what a `put` was writing when its process died, a day ago or longer."""
-    for path in folder.iterdir():
-        with suppress(FileNotFoundError):
-            if path.stat().st_mtime < time.time() - 86_400:
-                path.unlink()
-
-
 class FileStorage:
     """Objects in files below `root`. See the module's text for the folders."""
 
@@ -108,7 +99,6 @@ class FileStorage:
         self.part_bytes = part_bytes
         for folder in (self.objects, self.incoming, self.multiparts):
             folder.mkdir(parents=True, exist_ok=True)
-        _forget_interrupted(self.incoming)
 
     async def put(self, key: str, data: bytes, mime: str) -> None:
         def write(temporary: Path) -> None:
@@ -157,8 +147,10 @@ class FileStorage:
         started = msgspec.json.encode(_Multipart(check_key(key), self.part_bytes))
 
         def start() -> None:
-            # In this order a crash leaves nothing that `list_multiparts` does not see.
-            (self.multiparts / f"{multipart_id}.json").write_bytes(started)
+            # In this order, and by rename, a crash leaves nothing that `list_multiparts` does not see.
+            unfinished = self.incoming / multipart_id
+            unfinished.write_bytes(started)
+            unfinished.replace(self.multiparts / f"{multipart_id}.json")
             (self.multiparts / f"{multipart_id}.body").touch(exist_ok=False)
             _sync_folder(self.multiparts)
 
@@ -200,6 +192,15 @@ class FileStorage:
     async def list_multiparts(self) -> AsyncIterator[OpenMultipart]:
         for item in await _in_thread(lambda: [*self._walk_multiparts()]):
             yield item
+
+    async def forget_interrupted(self, before: datetime) -> None:
+        await _in_thread(self._forget_interrupted, before.timestamp())
+
+    def _forget_interrupted(self, before: float) -> None:
+        for path in self.incoming.iterdir():
+            with suppress(FileNotFoundError):  # Finished while we look.
+                if path.stat().st_mtime < before:
+                    path.unlink()
 
     def _path(self, key: str) -> Path:
         return self.objects / check_key(key)

@@ -10,6 +10,7 @@ import asyncio
 import ipaddress
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -177,6 +178,9 @@ class S3Storage:
             async for page in pages.paginate(Bucket=self.bucket):
                 for item in page.get("Uploads", ()):
                     yield OpenMultipart(item["Key"], item["UploadId"], item["Initiated"])
+
+    async def forget_interrupted(self, before: datetime) -> None:
+        """S3 keeps nothing of an object that was not sent to its end."""
 
     async def ensure_bucket(self) -> None:
         """Makes the bucket when it is missing and we may. A key that may not look into buckets is taken at its word."""
