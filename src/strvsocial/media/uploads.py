@@ -205,6 +205,7 @@ async def add_part(
     """Counts a part that storage has. `offset` is the first byte after it. Raises LostLease."""
     upload = lease.upload
     number = len(upload.parts) + 1
+    had_tail = upload.offset > len(upload.parts) * upload.part_bytes
     values = {
         **_content(lease, settings),
         "etag": etag,
@@ -213,7 +214,9 @@ async def add_part(
         "part_bytes": upload.part_bytes,
         "number": number,
     }
-    await _change(books, _STORED, lease, values)
+    # With the part its tail is done with, and the next part's tail will lie in its place: should PostgreSQL forget this
+    # row in a crash, it would take that one's bytes for this one's.
+    await _change(books, _STORED, lease, values, hurried=had_tail)
     upload.parts = [*upload.parts, etag]
     upload.multipart_id, upload.offset = multipart_id, offset
 
@@ -226,7 +229,7 @@ async def keep_tail(books: Bookkeeping, settings: Settings, lease: Lease, offset
 
 async def finish(books: Bookkeeping, settings: Settings, lease: Lease, sha256: bytes) -> None:
     """The object is whole; a post may use it now. Ends the lease. Raises LostLease."""
-    await _change(books, _FINISHED, lease, {**_content(lease, settings), "sha256": sha256})
+    await _change(books, _FINISHED, lease, {**_content(lease, settings), "sha256": sha256}, hurried=True)
 
 
 async def remove(db: AsyncSession, user_id: int, public_id: str) -> Row[Any]:
@@ -284,9 +287,11 @@ def _content(lease: Lease, settings: Settings) -> dict[str, Any]:
     }
 
 
-async def _change(books: Bookkeeping, statement: Any, lease: Lease, values: dict[str, Any] | None = None) -> None:
+async def _change(
+    books: Bookkeeping, statement: Any, lease: Lease, values: dict[str, Any] | None = None, *, hurried: bool = False
+) -> None:
     async with books.transaction() as db:
-        if statement is not _FINISHED:
+        if not hurried:
             # Should PostgreSQL crash, an offset of half a second ago is as good: the client sends a part again.
             await db.execute(_UNHURRIED)
         wanted = {"id": lease.upload.id, "token": lease.token, "lease": LEASE_SECONDS, **(values or {})}
