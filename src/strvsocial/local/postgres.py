@@ -78,10 +78,14 @@ class Postgres:
     def url(self, database: str) -> str:
         return f"postgresql://{USER}:{quote(self.password)}@127.0.0.1:{self.port}/{database}"
 
-    def start(self, timeout: float = 60) -> None:
-        """Starts the server and waits until it takes connections; crash recovery is part of the wait."""
-        pid_file = self.folder / "postmaster.pid"
-        end_leftover(pid_file, "postgres")
+    def start(self) -> None:
+        """Starts the server and waits until it takes connections. Call it from the main thread."""
+        self.spawn()
+        self.wait_until_ready()
+
+    def spawn(self) -> None:
+        """Starts the server, from the main thread, without waiting for it."""
+        end_leftover(self._pid_file, "postgres")
         self.folder.chmod(0o700)
         with _handle(self.folder, self.account) as (path, descriptors):
             self.process = start_server(
@@ -93,8 +97,12 @@ class Postgres:
                 account=self.account,
                 pass_fds=descriptors,
             )
+
+    def wait_until_ready(self, timeout: float = 60) -> None:
+        """Waits until the server takes connections; crash recovery is part of the wait. Raises LocalProblem."""
+        assert self.process is not None
         deadline = time.monotonic() + timeout
-        while not _is_ready(pid_file, self.process.pid):
+        while not _is_ready(self._pid_file, self.process.pid):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise LocalProblem(f"PostgreSQL did not start:\n{tail(self.log)}", f"The whole log is {self.log}.")
@@ -104,6 +112,10 @@ class Postgres:
         """A fast shutdown; an immediate one (recovered at the next start) when that takes over five seconds."""
         if self.process is not None:
             stop(self.process, [(signal.SIGINT, 5), (signal.SIGQUIT, 2)])
+
+    @property
+    def _pid_file(self) -> Path:
+        return self.folder / "postmaster.pid"
 
     def reset_password(self) -> None:
         """Sets the password where the old one was lost, in single-user mode, before the server starts."""

@@ -16,8 +16,8 @@ from strvsocial.local.children import dies_with_us, rotate
 from strvsocial.local.steps import paint, say
 
 COLOURS = ("36", "33", "35", "34", "32")
-STEADY_SECONDS = 60
-"""A process that ran this long starts again at once when it dies."""
+STEADY_SECONDS = 10
+"""A process that ran this long starts again at once when it dies: it can run, something else ended it."""
 LONGEST_PAUSE = 15.0
 
 

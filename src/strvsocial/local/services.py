@@ -33,14 +33,21 @@ class Services:
     postgres: Postgres | None = None
     valkey: Valkey | None = None
 
-    def revive(self) -> list[str]:
-        """Starts again what has died, on its old port, and names it."""
-        revived = []
+    def respawn(self) -> list[tuple[str, Postgres | Valkey]]:
+        """Starts again what has died, on its old port, without waiting for it; each with its name."""
+        spawned: list[tuple[str, Postgres | Valkey]] = []
         for name, server in (("PostgreSQL", self.postgres), ("Valkey", self.valkey)):
             if server is not None and server.process is not None and server.process.poll() is not None:
-                server.start()
-                revived.append(name)
-        return revived
+                server.spawn()
+                spawned.append((name, server))
+        return spawned
+
+    def revive(self) -> list[str]:
+        """Starts again what has died, waits until it answers, and names it. Raises LocalProblem."""
+        spawned = self.respawn()
+        for _, server in spawned:
+            server.wait_until_ready()
+        return [name for name, _ in spawned]
 
 
 @contextmanager

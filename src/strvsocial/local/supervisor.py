@@ -17,6 +17,7 @@ from strvsocial.local.services import Services
 from strvsocial.local.steps import paint, say
 
 STOP_SECONDS = 5.5
+WATCH_SECONDS = 0.5
 PATIENCE = 90.0
 """How long the pages may take to answer for the first time, in seconds."""
 
@@ -78,13 +79,15 @@ class Supervisor:
         return False
 
     async def _watch(self) -> None:
-        pause = 0.5
+        pause = WATCH_SECONDS
         while not self._end.is_set():
             await self._pause(pause)
             try:
-                for name in self.services.revive():
+                for name, server in self.services.respawn():
+                    # In a thread: recovery may take a while, and somebody must go on reading what the processes say.
+                    await asyncio.to_thread(server.wait_until_ready)
                     say(f"{name} had ended and runs again.")
-                pause = 0.5
+                pause = WATCH_SECONDS
             except LocalProblem as problem:
                 say(f"{problem.message}\n{problem.hint}")
                 pause = min(pause * 2, 15)

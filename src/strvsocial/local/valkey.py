@@ -41,8 +41,13 @@ class Valkey:
     def url(self) -> str:
         return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
 
-    def start(self, timeout: float = 30) -> None:
-        """Starts the server and waits until it answers, its file loaded."""
+    def start(self) -> None:
+        """Starts the server and waits until it answers. Call it from the main thread."""
+        self.spawn()
+        self.wait_until_ready()
+
+    def spawn(self) -> None:
+        """Starts the server, from the main thread, without waiting for it."""
         end_leftover(self.folder / "valkey.pid", self.program.name)
         reading, writing = os.pipe()
         # The configuration goes in by a pipe: the password shows in no file and no process list.
@@ -61,6 +66,10 @@ class Valkey:
         finally:
             os.close(reading)
         (self.folder / "valkey.pid").write_text(f"{self.process.pid}\n")
+
+    def wait_until_ready(self, timeout: float = 30) -> None:
+        """Waits until the server answers, its file loaded. Raises LocalProblem."""
+        assert self.process is not None
         deadline = time.monotonic() + timeout
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
