@@ -48,6 +48,15 @@ async def test_verify_passes_on_an_honest_snapshot_with_a_tail(
     assert (found["missing"], found["extra"], found["different"], found["recall"], found["ok"]) == (0, 0, 0, 1, True)
 
 
+async def test_equal_vectors_are_no_loss(database: Database, store: SnapshotStore, vectors: Vectors) -> None:
+    """One picture posted a hundred times: which ten of them are found is nobody's concern."""
+    space = await add_space(database)
+    await put(database, space, range(1, 101), np.repeat(vectors[:1], 100, axis=0))
+    await put(database, space, range(101, 201), vectors[100:200])
+    status, [found] = await run("verify")
+    assert (status, found["recall"]) == (0, 1.0)
+
+
 async def test_verify_finds_planted_drift(database: Database, store: SnapshotStore, vectors: Vectors) -> None:
     space = await add_space(database)
     await put(database, space, range(1, 301), vectors)

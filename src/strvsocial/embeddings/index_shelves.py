@@ -137,6 +137,12 @@ class TrueNeighbours:
         found: list[list[int]] = self._ids.tolist()
         return found
 
+    @property
+    def worst(self) -> list[float]:
+        """The cosine of the last of the neighbours of each query."""
+        found: list[float] = self._cosines[:, -1].tolist()
+        return found
+
 
 async def follow(reader: AsyncConnection, shelf: Shelf) -> int:
     """Applies what was committed since the last time; returns how many vectors came, changed or went."""
