@@ -62,6 +62,7 @@ class Listening(Worker):
     async def main(self) -> None:
         if self.on_startup:
             await self.on_startup(self.ctx)
+        is_deaf = False
         while True:
             try:
                 self._pool = await create_pool(
@@ -71,13 +72,15 @@ class Listening(Worker):
                     default_queue_name=self.queue_name,
                     expires_extra_ms=self.expires_extra_ms,
                 )
-                self._last_health_check = 0
+                self._last_health_check, is_deaf = 0, False
                 log.info("doorbell.heard", queue=self.queue_name)
                 async for _ in poll(self.poll_delay_s):
                     async with asyncio.timeout(HANG_SECONDS):
                         await self._poll_iteration()
             except (RedisError, OSError, TimeoutError) as error:
-                log.warning("doorbell.deaf", queue=self.queue_name, error=repr(error))
+                if not is_deaf:
+                    log.warning("doorbell.deaf", queue=self.queue_name, error=repr(error))
+                is_deaf = True
             await self._hang_up()
             await asyncio.sleep(RETRY_SECONDS)
 

@@ -134,8 +134,16 @@ def render(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """The answer to a request that failed; Litestar's exception handler for everything."""
     failure = describe(error, request_id_of(request.scope))
     if failure.status >= 500:
-        level = log.error if failure.status == 500 else log.warning
-        level("request.failed", status=failure.status, path=request.scope["path"], exc_info=error)
+        # An outage fails every request in the same way: only what nobody foresaw is worth its traceback.
+        path, is_ours = request.scope["path"], failure.status == 500
+        level = log.error if is_ours else log.warning
+        level(
+            "request.failed",
+            status=failure.status,
+            path=path,
+            error=repr(error)[:300],
+            exc_info=error if is_ours else None,
+        )
     if wants_json(request):
         return _as_json(failure)
     if failure.status == 401:
