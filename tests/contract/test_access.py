@@ -43,6 +43,7 @@ class Row:
 ALL, SIGNED_IN, SEE, OWN, UPLOAD = Row("all"), Row("signed_in"), Row("see"), Row("own"), Row("upload")
 ROWS: dict[str, Row] = {
     "GET /": ALL,
+    "GET /fresh": Row("count"),
     "GET /explore": ALL,
     "GET /search": ALL,
     "GET /t/{tag}": ALL,
@@ -420,6 +421,39 @@ async def test_no_list_tells_of_what_one_may_not_see(people: People, site: Site)
         assert answer.status_code == 404
     async with site.database.transaction() as db:
         await db.execute(text("update embedding_spaces set state = 'retired'"))
+
+
+async def test_counts_of_new_posts_count_what_one_may_see(site: Site) -> None:
+    alice, follower, bob = await site.member("alice"), await site.member("fan"), await site.member("bob")
+    assert (await follower.api("PUT", f"/users/{alice.username}/follow")).status_code == 204
+    before = (await bob.api("POST", "/posts", json={"title": "Before"})).json()["id"]
+    hidden = (await alice.api("POST", "/posts", json={"title": "Hidden", "visibility": "private"})).json()["id"]
+
+    async def counted(client: httpx.AsyncClient, after: str, feed: str = "latest") -> str:
+        answer = await client.get("/fresh", params={"after": after, "feed": feed})
+        assert answer.status_code == 200, answer.text
+        found = re.search(r"(\d+\+?) new post", answer.text)
+        return found[1] if found else "0"
+
+    assert [await counted(client, before) for client in (site.anonymous, bob.browser, follower.browser)] == ["0"] * 3
+    await alice.api("POST", "/posts", json={"title": "For friends", "visibility": "followers"})
+    assert [await counted(client, before) for client in (site.anonymous, bob.browser, follower.browser)] == [
+        "0",
+        "0",
+        "1",
+    ]
+    await alice.api("POST", "/posts", json={"title": "For all"})
+    assert [await counted(client, before) for client in (site.anonymous, bob.browser, follower.browser)] == [
+        "1",
+        "1",
+        "2",
+    ]
+    assert await counted(follower.browser, before, "following") == "2"
+    assert await counted(bob.browser, before, "following") == "0"
+    # Whether a hidden post is there, and when it was made, is not told either.
+    assert await counted(site.anonymous, hidden) == await counted(site.anonymous, "nothere")
+    assert await counted(bob.browser, hidden) == await counted(bob.browser, "nothere")
+    assert (await site.anonymous.get(f"/fresh?after={before}&feed=following")).status_code == 303
 
 
 async def test_vectors_are_for_authors_and_admins(people: People, site: Site) -> None:

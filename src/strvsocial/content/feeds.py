@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 from sqlalchemy import ARRAY, BigInteger, Integer, String, any_, bindparam, exists, func, or_, select, true, tuple_
-from sqlalchemy.orm import aliased
 
 from strvsocial.content.cards import Reader, cards, read_cards
 from strvsocial.content.models import Post, PostTag, Tag
@@ -78,8 +77,9 @@ def _newest_tagged() -> Any:
 
 
 def _newer(*conditions: Any) -> Any:
-    than = aliased(Post)
-    place = select(than.created_at, than.id).where(than.public_id == bindparam("than", type_=String)).subquery()
+    # Of a post that the viewer may not see nothing is told, not even that it is there.
+    named = Post.public_id == bindparam("than", type_=String)
+    place = select(Post.created_at, Post.id).where(named, visible_to(VIEWER_ID)).subquery()
     found = (
         select(Post.id)
         .where(
