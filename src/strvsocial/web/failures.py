@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from pathlib import Path
 from string import Template as PlainTemplate
@@ -42,6 +43,8 @@ log = structlog.get_logger()
 _DOWN = ("08", "53", "57", "28", "3D000", "40001", "40P01", "55P03")
 # Characters that PostgreSQL cannot store, and numbers that its columns cannot hold.
 _UNSTORABLE = ("22021", "22P05", "22003")
+_NETWORK = (ConnectionError, TimeoutError, socket.gaierror)
+_UNREACHABLE = {errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN}
 _LAST_RESORT = PlainTemplate((Path(__file__).parent / "failure.html").read_text())
 
 
@@ -86,9 +89,15 @@ def _as_strv_error(error: BaseException) -> StrvError:
         return Unavailable() if str(error.sqlstate).startswith(_DOWN) else StrvError()
     if isinstance(error, (PoolTimeoutError, asyncpg.InterfaceError, RedisError, BotoCoreError, ClientError)):
         return Unavailable()
-    if isinstance(error, (ConnectionError, TimeoutError, socket.gaierror)):
+    if isinstance(error, OSError) and _is_of_the_network(error):
         return Unavailable()
     return StrvError()
+
+
+def _is_of_the_network(error: OSError) -> bool:
+    # asyncio sums up a host with several addresses, `localhost` is one, in an error that has no number.
+    no_address_answers = error.errno is None and str(error).startswith("Multiple exceptions")
+    return isinstance(error, _NETWORK) or error.errno in _UNREACHABLE or no_address_answers
 
 
 def _from_database(error: DBAPIError) -> StrvError:
