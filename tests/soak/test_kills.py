@@ -160,4 +160,5 @@ def _report(rows: list[Series], seed: int) -> None:
     machine = {"cpus": psutil.cpu_count(), "python": platform.python_version(), "machine": platform.machine()}
     at = datetime.now(UTC).isoformat(timespec="seconds")
     body = {"name": "kills", "at": at, **machine, "seed": seed, "series": [asdict(row) for row in rows]}
+    RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(body, indent=2) + "\n")
