@@ -6,7 +6,12 @@ import re
 from pathlib import Path
 
 from playwright.async_api import Route, expect
+from sqlalchemy import update
 from tests.browser.conftest import OpenPage, People, log_in
+
+from strvsocial.content.models import Post
+from strvsocial.ids import new_id
+from strvsocial.media.models import Attachment
 
 LOOK_AGAIN = "document.dispatchEvent(new Event('visibilitychange'))"
 
@@ -89,3 +94,55 @@ async def test_ones_own_fresh_post_stands_on_top(open_page: OpenPage, people: Pe
     first = page.locator("#feed .post").first
     await expect(first).to_contain_text("Just now")
     await expect(first.locator(".media img")).to_be_visible(timeout=30_000)
+
+
+async def test_the_card_says_how_far_a_film_is(open_page: OpenPage, people: People) -> None:
+    ada = await people.join("ada")
+    film = Attachment(
+        public_id=new_id(),
+        position=0,
+        kind="video",
+        status="processing",
+        progress=40,
+        source_key="originals/film",
+        source_mime="video/mp4",
+        byte_size=1,
+        sha256=b"0" * 32,
+    )
+    async with people.database.transaction() as db:
+        post = Post(public_id=new_id(), author_id=ada.id, title="Long film", media_type="video", status="processing")
+        db.add(post)
+        await db.flush()
+        film.post_id = post.id
+        db.add(film)
+    page = await open_page()
+    await log_in(page, ada)
+    for path in (f"/p/{post.public_id}", "/?feed=latest"):
+        await page.goto(path)
+        bar = page.get_by_role("progressbar", name="Preparing")
+        before = int(await bar.get_attribute("value") or 0)
+        assert before >= 40
+        async with people.database.transaction() as db:
+            await db.execute(update(Attachment).where(Attachment.id == film.id).values(progress=before + 10))
+        await expect(bar).to_have_js_property("value", before + 10)
+        await expect(page.locator(".percent")).to_have_text(f"{before + 10} %")
+
+
+async def test_every_picture_is_described_without_scripts(open_page: OpenPage, people: People, picture: Path) -> None:
+    page = await open_page(java_script_enabled=False)
+    await log_in(page, await people.join("ada"))
+    await page.goto("/create")
+    await page.get_by_label("Title").fill("Two suns")
+    await page.get_by_label("Pictures, a GIF, a sound or a video").set_input_files([picture, picture])
+    await page.get_by_label("What the picture shows").fill("The first sun")
+    await page.get_by_text("Several pictures: describe the others").click()
+    await page.get_by_label("What picture 2 shows").fill("The second sun")
+    await page.get_by_role("button", name="Post", exact=True).click()
+    await page.wait_for_url(re.compile(r"/p/\w+$"))
+    for _ in range(40):
+        if await page.get_by_role("img", name="The second sun").count():
+            break
+        await page.wait_for_timeout(500)
+        await page.reload()
+    await expect(page.get_by_role("img", name="The first sun")).to_be_visible()
+    await expect(page.get_by_role("img", name="The second sun")).to_be_visible()
