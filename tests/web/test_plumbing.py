@@ -216,3 +216,33 @@ async def test_other_sites_cannot_send_on_a_persons_behalf(
 )
 async def test_addresses_with_nul_or_broken_bytes_are_refused(bench: httpx.AsyncClient, path: str, status: int) -> None:
     assert (await bench.get(path)).status_code == status
+
+
+async def test_a_body_that_breaks_off_is_no_failure_of_ours(site: Site) -> None:
+    """A page that closes while it sends: the server sees the line go, not the end of the body."""
+    answers: list[dict[str, Any]] = []
+    pieces = iter([{"type": "http.request", "body": b'{"ti', "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive() -> Any:
+        return next(pieces)
+
+    async def send(message: Any) -> None:
+        answers.append(message)
+
+    headers = [(b"host", b"localhost:8000"), (b"content-type", b"application/json"), (b"content-length", b"99")]
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": "/api/v1/accounts",
+        "raw_path": b"/api/v1/accounts",
+        "query_string": b"",
+        "root_path": "",
+        "headers": headers,
+        "client": ("127.0.0.1", 1),
+        "server": ("localhost", 8000),
+    }
+    await site.app(scope, receive, send)  # type: ignore[arg-type]
+    assert answers[0]["status"] == 422

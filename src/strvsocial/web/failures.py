@@ -122,6 +122,8 @@ def _from_litestar(error: HTTPException) -> StrvError:
     for known in (NotSignedIn, NotFound, TooLarge, TooManyRequests, Unavailable):
         if error.status_code == known.status:
             return known()
+    if error.detail == _GONE_AWAY:
+        return BadInput("The request broke off.", code="broken_off")
     if error.status_code >= 500:
         return StrvError()
     if error.status_code == 400:
@@ -133,6 +135,8 @@ def _from_litestar(error: HTTPException) -> StrvError:
     return answer
 
 
+_GONE_AWAY = "client disconnected prematurely"
+"""How Litestar says that a body ended too soon. Pages that close while they send do it all day: no failure of ours."""
 _CLIENT_ERRORS = {
     403: "You may not do this.",
     405: "This address does not take that kind of request.",
