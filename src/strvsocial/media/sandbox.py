@@ -170,12 +170,18 @@ def find_ffmpeg() -> str:
     return str(get_ffmpeg_exe())
 
 
-def _major_version(path: str) -> int:
+def ffmpeg_version(path: str) -> str:
+    """What the program at `path` calls itself (`n9.0.2`, `5.1.9-0+deb12u1`), or nothing when it does not run."""
     try:
         told = subprocess.run([path, "-version"], capture_output=True, timeout=10, check=True, text=True).stdout
     except (OSError, subprocess.SubprocessError):
-        return 0
-    found = re.match(r"ffmpeg version n?(\d+)\.", told)
+        return ""
+    found = re.match(r"ffmpeg version (\S+)", told)
+    return found[1] if found else ""
+
+
+def _major_version(path: str) -> int:
+    found = re.match(r"n?(\d+)\.", ffmpeg_version(path))
     return int(found[1]) if found else 0
 
 

@@ -14,7 +14,7 @@ from strvsocial.embeddings import index_changes, spaces
 from strvsocial.embeddings.index_snapshots import BadSnapshot, SnapshotStore
 from strvsocial.embeddings.profiles import read_profile
 from strvsocial.embeddings.weights import WeightsMissing, locate
-from strvsocial.media.sandbox import capabilities
+from strvsocial.media.sandbox import capabilities, ffmpeg_version
 from strvsocial.operations.effective_settings import unknown_names
 from strvsocial.operations.findings import Finding
 from strvsocial.settings import GB, Settings
@@ -51,18 +51,14 @@ async def check_disk(settings: Settings) -> list[Finding]:
 
 async def check_sandbox() -> list[Finding]:
     found = await capabilities()
-    findings = [Finding("ffmpeg", "ok", f"{await _version(found.ffmpeg)} ({found.ffmpeg})")]
+    findings = [
+        Finding("ffmpeg", "ok", f"ffmpeg {await asyncio.to_thread(ffmpeg_version, found.ffmpeg)} ({found.ffmpeg})")
+    ]
     missing = [told for name, told in _WALLS.items() if not getattr(found, name)]
     if missing:
         hint = "Allow unprivileged user namespaces or Landlock in the kernel, or install bubblewrap. Limits hold as they are."
         return [*findings, Finding("sandbox", "warn", f"not held: {'; '.join(missing)}", hint)]
     return [*findings, Finding("sandbox", "ok", f"decoders are walled in ({found.wall})")]
-
-
-async def _version(program: str) -> str:
-    process = await asyncio.create_subprocess_exec(program, "-version", stdout=asyncio.subprocess.PIPE)
-    told, _ = await process.communicate()
-    return " ".join(told.decode(errors="replace").split()[:3]).replace(" version", "")
 
 
 async def check_models(settings: Settings, reader: AsyncConnection) -> list[Finding]:
