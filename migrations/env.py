@@ -6,11 +6,15 @@ import asyncio
 
 from alembic import context
 from sqlalchemy import Connection, pool, text
+from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import strvsocial.tables  # noqa: F401  (registers every table)
 from strvsocial.db import Base, async_url
+from strvsocial.embeddings.models import Xid8
 from strvsocial.settings import get_settings
+
+ischema_names["xid8"] = Xid8
 
 
 def run(connection: Connection) -> None:

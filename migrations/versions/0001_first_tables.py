@@ -171,7 +171,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("space_id", "post_id", name=op.f("pk_embeddings")),
     )
-    op.create_index("ix_embeddings_change", "embeddings", ["space_id", "transaction"], unique=False)
+    op.create_index("ix_embeddings_transaction", "embeddings", ["space_id", "transaction"], unique=False)
     op.create_table(
         "follows",
         sa.Column("follower_id", sa.BigInteger(), nullable=False),
@@ -450,7 +450,7 @@ def downgrade() -> None:
     op.drop_table("posts")
     op.drop_index("ix_follows_followed", table_name="follows")
     op.drop_table("follows")
-    op.drop_index("ix_embeddings_change", table_name="embeddings")
+    op.drop_index("ix_embeddings_transaction", table_name="embeddings")
     op.drop_table("embeddings")
     op.drop_index(op.f("ix_api_tokens_user_id"), table_name="api_tokens")
     op.drop_table("api_tokens")

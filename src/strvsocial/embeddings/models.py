@@ -66,13 +66,13 @@ class Embedding(Base):
     """
 
     __tablename__ = "embeddings"
-    __table_args__ = (Index("ix_embeddings_change", "space_id", "transaction"),)
+    __table_args__ = (Index("ix_embeddings_transaction", "space_id", "transaction"),)
 
     space_id: Mapped[int] = mapped_column(ForeignKey("embedding_spaces.id", ondelete="CASCADE"), primary_key=True)
     post_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     vector: Mapped[bytes | None] = mapped_column(LargeBinary)
     input_hash: Mapped[bytes | None] = mapped_column(LargeBinary(32))
-    change: Mapped[int] = mapped_column(BigInteger, server_default=text("nextval('embedding_changes')"), index=True)
+    change: Mapped[int] = mapped_column(BigInteger, server_default=text("nextval('embedding_changes')"))
     transaction: Mapped[int] = mapped_column(Xid8, server_default=text("pg_current_xact_id()"))
     created_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
 
