@@ -1,4 +1,4 @@
-"""What every suite stands on: a real PostgreSQL and a real Redis-compatible server, a fresh database for the session."""
+"""What every suite stands on: a real PostgreSQL and a real Redis-compatible server, a fresh database for each module."""
 
 from __future__ import annotations
 
@@ -36,28 +36,51 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
 
 
 @pytest.fixture(scope="session")
-def settings(servers: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """Settings of a site of its own: a fresh, migrated database and an empty data directory."""
+def migrated(servers: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The name of a migrated, empty database that the suites' databases are copies of."""
+    server, redis = servers
+    name = f"migrated_{secrets.token_hex(6)}"
+    asyncio.run(_run_on(server, f"create database {name}"))
+    environment = {
+        "DATABASE_URL": _at(server, name),
+        "REDIS_URL": redis,
+        "STRV_DATA_DIR": str(tmp_path_factory.mktemp("none")),
+    }
+    subprocess.run(
+        [sys.executable, "-m", "alembic", "upgrade", "head"],
+        cwd=ROOT,
+        check=True,
+        env={**os.environ, **environment, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+    )
+    yield name
+    asyncio.run(_run_on(server, f"drop database {name} with (force)"))
+
+
+@pytest.fixture(scope="module")
+def settings(servers: tuple[str, str], migrated: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings of a site of its own for each module: a fresh, migrated database and an empty data directory."""
     server, redis = servers
     name = f"test_{secrets.token_hex(6)}"
-    asyncio.run(_run_on(server, f"create database {name}"))
-    url = server.rsplit("/", 1)[0] + "/" + name
+    asyncio.run(_run_on(server, f"create database {name} template {migrated}"))
     data = tmp_path_factory.mktemp("data")
-    environment = {"DATABASE_URL": url, "REDIS_URL": redis, "STRV_DATA_DIR": str(data), "STRV_RATE_LIMITS": "off"}
+    environment = {
+        "DATABASE_URL": _at(server, name),
+        "REDIS_URL": redis,
+        "STRV_DATA_DIR": str(data),
+        "STRV_RATE_LIMITS": "off",
+    }
     with pytest.MonkeyPatch.context() as patch:
         for key, value in environment.items():
             patch.setenv(key, value)
-        subprocess.run(
-            [sys.executable, "-m", "alembic", "upgrade", "head"],
-            cwd=ROOT,
-            check=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
-            capture_output=True,
-        )
         get_settings.cache_clear()  # Some module may have asked before.
         yield Settings()
     get_settings.cache_clear()
     asyncio.run(_run_on(server, f"drop database {name} with (force)"))
+
+
+def _at(server: str, name: str) -> str:
+    return server.rsplit("/", 1)[0] + "/" + name
 
 
 async def _run_on(url: str, statement: str) -> None:
@@ -68,9 +91,9 @@ async def _run_on(url: str, statement: str) -> None:
         await connection.close()
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="module")
 async def database(settings: Settings) -> AsyncIterator[Database]:
-    """The session's database. Jobs are not rung for: tests that need a worker start one."""
+    """The module's database. Jobs are not rung for: tests that need a worker start one."""
     database = Database(settings.database_url)
     yield database
     await database.aclose()
@@ -85,7 +108,7 @@ async def clean(database: Database) -> None:
         await db.execute(text(f"truncate {', '.join(kept)} restart identity cascade"))
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="module")
 async def site(settings: Settings) -> AsyncIterator[Site]:
     """The running application and its people: see `front_door.py`."""
     async with running_site(settings) as site:
@@ -106,8 +129,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def web_address(settings: Settings) -> Iterator[str]:
-    """The address of a real web process on the session's settings: see `front_door.serving`."""
+    """The address of a real web process on the module's settings: see `front_door.serving`."""
     with serving(settings) as (address, _):
         yield address

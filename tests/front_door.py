@@ -1,6 +1,6 @@
 """The site through its front door: `Site` starts the application in this process and signs people up.
 
-The fixture `site` (see conftest.py) gives one `Site` for the whole session, on the session's settings:
+The fixture `site` (see conftest.py) gives one `Site` for the whole module, on the module's settings:
 
     async def test_follows(site: Site) -> None:
         alice, bob = await site.member("alice"), await site.member("bob")
@@ -10,7 +10,7 @@ The fixture `site` (see conftest.py) gives one `Site` for the whole session, on 
         anyone = await site.anonymous.get("/explore")  # nobody signed in
 
 `member(name)` signs up a new person each time, called `name` and a random ending, so tests do not meet each other.
-`cast("mod")` is the person called `mod.cast`, made once a session. `await site.make_admin(person)` promotes.
+`cast("mod")` is the person called `mod.cast`, made once a module. `await site.make_admin(person)` promotes.
 `serving(settings)` starts a real web process on a port, for what needs one: streams, signals, browsers.
 Clients speak ASGI through httpx: no socket, the whole middleware stack.
 """
@@ -89,7 +89,7 @@ class Site:
         return await self._sign_up(f"{name}.{secrets.token_hex(4)}")
 
     async def cast(self, name: str) -> Member:
-        """The person called `name` and `.cast`, the same for the whole session."""
+        """The person called `name` and `.cast`, the same for the whole module."""
         if name not in self.people:
             self.people[name] = await self._sign_up(f"{name}.cast")
         return self.people[name]

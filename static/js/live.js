@@ -44,8 +44,7 @@ setInterval(() => {
 }, 2000)
 
 // One's new picture takes the old one's place wherever it is on the page.
-function showFace(event) {
-  const { url } = JSON.parse(event.data)
+function showFace(url) {
   const old = document.body.dataset.face
   for (const face of document.querySelectorAll(`img.face[src="${CSS.escape(old)}"]`)) {
     if (face.closest('#avatar, [data-self]') || face.closest('a, .byline, .tile')?.outerHTML.includes(`/u/${signedIn}"`)) face.src = url
@@ -54,6 +53,14 @@ function showFace(event) {
   const note = document.querySelector('#avatar .alert.good p')
   if (note) note.textContent = 'Your new picture is here.'
   else toast('Your new picture is here.')
+}
+
+// A small picture may be done before this page listens: after an upload, ask once.
+async function askForFace() {
+  if (!document.querySelector('#avatar .alert.good')) return
+  const answer = await fetch('/api/v1/me').catch(() => null)
+  const me = answer?.ok ? await answer.json() : null
+  if (me && me.avatar_url !== document.body.dataset.face) showFace(me.avatar_url)
 }
 
 // The post's like are known a moment after the post itself is ready.
@@ -86,10 +93,13 @@ function open() {
   source = new EventSource('/events')
   source.addEventListener('post.ready', on)
   source.addEventListener('post.failed', on)
-  source.addEventListener('avatar.ready', showFace)
+  source.addEventListener('avatar.ready', (event) => showFace(JSON.parse(event.data).url))
   source.addEventListener('avatar.failed', (event) => toast(JSON.parse(event.data).message))
   // What was said while nobody listened is read from the page's address again.
-  source.addEventListener('open', () => pending().forEach((element) => update(element.dataset.post)))
+  source.addEventListener('open', () => {
+    pending().forEach((element) => update(element.dataset.post))
+    askForFace()
+  })
   source.addEventListener('error', () => {
     if (source?.readyState !== EventSource.CLOSED) return
     close()

@@ -66,7 +66,7 @@ def put(folder: Path) -> Callable[[Path], Path]:
     return copy
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="module")
 async def storage(settings: Settings) -> AsyncIterator[Storage]:
     async with open_storage(settings) as storage:
         yield storage

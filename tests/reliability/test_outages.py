@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from statistics import median
 
 import httpx
@@ -56,7 +57,7 @@ class Town:
         """Reads, signs in, posts and uploads for a while."""
         self.slow, self.statuses = [], set()
         ends = time.monotonic() + seconds
-        kinds = iter(["text", "image", "large", "gif", *["text"] * 100])
+        kinds = chain(["text", "image", "large", "gif"], repeat("text"))
         while time.monotonic() < ends:
             for path in PAGES:
                 await self.get(path)

@@ -79,7 +79,7 @@ async def test_metrics_know_routes_and_queues(site: Site, client: httpx.AsyncCli
     assert "/api/v1/users/{username}" in routes
     assert not any("nobody" in route or "/no/such" in route for route in routes)
     assert {sample.labels["method"] for sample in families["strv_requests"].samples} <= {
-        "GET", "POST", "PUT", "PATCH", "DELETE", "OTHER", "HEAD",
+        "GET", "POST", "PUT", "PATCH", "DELETE", "OTHER", "HEAD", "OPTIONS",
     }  # fmt: skip
     waiting = {sample.labels["queue"]: sample.value for sample in families["strv_jobs_waiting"].samples}
     assert waiting["long"] >= 1
