@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import os
 import secrets
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import asyncpg
 import pytest
 import pytest_asyncio
 from PIL import Image, ImageDraw
@@ -46,34 +44,10 @@ DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 OpenPage = Callable[..., Awaitable[Page]]
 
 
-async def _run_on(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
-
-
-@pytest.fixture(scope="session")
-def site_settings(
-    settings: Settings, servers: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Settings]:
-    """Settings of a site that no other suite writes to: its worker must not find their jobs."""
-    name = f"browser_{secrets.token_hex(6)}"
-    asyncio.run(_run_on(servers[0], f"create database {name}"))
-    own = settings.model_copy(
-        update={
-            "database_url": servers[0].rsplit("/", 1)[0] + "/" + name,
-            "redis_url": urlsplit(settings.redis_url)._replace(path="/5").geturl(),
-            "data_dir": tmp_path_factory.mktemp("browser"),
-        }
-    )
-    environment = environment_of(own)
-    subprocess.run(
-        [sys.executable, "-m", "alembic", "upgrade", "head"], cwd=ROOT, check=True, env=environment, capture_output=True
-    )
-    yield own
-    asyncio.run(_run_on(servers[0], f"drop database {name} with (force)"))
+@pytest.fixture(scope="module")
+def site_settings(settings: Settings) -> Settings:
+    """The module's settings with a Redis of their own: the site's worker must not hear other suites' bells."""
+    return settings.model_copy(update={"redis_url": urlsplit(settings.redis_url)._replace(path="/5").geturl()})
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
@@ -95,7 +69,7 @@ def assets() -> None:
         subprocess.run(["npm", "run", "build"], cwd=ROOT, check=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def address(site_settings: Settings, assets: None) -> Iterator[str]:
     """Where the site answers, with a worker behind it."""
     command = [sys.executable, "-m", "strvsocial.worker", "worker"]
@@ -108,7 +82,7 @@ def address(site_settings: Settings, assets: None) -> Iterator[str]:
             worker.wait(30)
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="module")
 async def people(site_settings: Settings) -> AsyncIterator[People]:
     database = Database(site_settings.database_url)
     yield People(database)
