@@ -123,7 +123,7 @@ async def measure_search(report: Report, index: VectorIndex, ids: np.ndarray, ve
     for name in median:
         report.note(f"search_{name}_ms", round(median[name], 2), "ms")
         report.note(f"search_{name}_processor_ms", round(cost[name], 2), "ms")
-    report.note("search_to_raw_faiss_by_the_clock", round(median["ours"] / median["raw"], 3))
+    report.hold("search_to_raw_faiss_by_the_clock", round(median["ours"] / median["raw"], 3), most=1.3)
     report.hold("search_to_raw_faiss_in_thread", round(median["ours"] / median["raw_in_thread"], 3), most=1.3)
     report.hold("search_to_raw_faiss_processor", round(cost["ours"] / cost["raw"], 3), most=1.3)
 
