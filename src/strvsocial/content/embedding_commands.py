@@ -17,8 +17,9 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from strvsocial.console import AsJson
 from strvsocial.content.embedding import embed_posts
-from strvsocial.content.model_commands import AsJson, Tools, open_tools, stop_with
+from strvsocial.content.model_commands import Tools, open_tools, stop_with
 from strvsocial.content.work import EMBED_POST, want_embedding
 from strvsocial.db import Database
 from strvsocial.embeddings.active import ActiveModels

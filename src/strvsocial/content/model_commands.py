@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from strvsocial.console import AsJson
 from strvsocial.content import switching
 from strvsocial.db import Database
 from strvsocial.doorbell import Doorbell
@@ -26,7 +27,6 @@ from strvsocial.settings import Settings, get_settings
 from strvsocial.storage import Storage, open_storage
 
 app = typer.Typer(no_args_is_help=True, help="The models that make this site's vectors.")
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 _console = Console(stderr=True)
 
 

@@ -16,6 +16,7 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from strvsocial.console import AsJson
 from strvsocial.db import Database
 from strvsocial.embeddings import index_changes as changes
 from strvsocial.embeddings import index_shelves as shelves
@@ -25,7 +26,6 @@ from strvsocial.embeddings.index_snapshots import BadSnapshot, SnapshotStore, op
 from strvsocial.settings import get_settings
 
 app = typer.Typer(no_args_is_help=True, help="The index of vectors that similar posts are found in.")
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 OneSpace = Annotated[str | None, typer.Option("--space", help="Only this space: text, look or sound.")]
 
 
