@@ -24,6 +24,8 @@ from strvsocial.live import Listener
 from strvsocial.logs import configure_logs
 from strvsocial.media import api as media_api
 from strvsocial.media import serving
+from strvsocial.operations.heartbeats import Heartbeat
+from strvsocial.operations.request_rates import RequestRates
 from strvsocial.recommendations import api as recommendations_api
 from strvsocial.recommendations import pages as recommendations_pages
 from strvsocial.recommendations.ranked_lists import RankedLists
@@ -92,6 +94,12 @@ async def open_site(app: Litestar) -> AsyncIterator[None]:
         app.state.watch = Watch(app.state.database)
         app.state.watch.start()
         stack.push_async_callback(app.state.watch.aclose)
+        rates = RequestRates(app.state.metrics)
+        heartbeat = Heartbeat(
+            app.state.database, "web", lambda: {**rates.describe(), "streams": app.state.listener.subscriber_count}
+        )
+        heartbeat.start()
+        stack.push_async_callback(heartbeat.aclose)
         app.state.shutdown = Shutdown()
         stack.enter_context(app.state.shutdown.listening())
         yield

@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -234,6 +234,8 @@ class Lane:
     context: Any
     database: Database
     handlers: Mapping[str, Handler]
+    under_way: dict[int, tuple[str, datetime]] = field(default_factory=dict)
+    """The jobs that run here: their kind, and since when."""
     _bell: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -254,7 +256,13 @@ class Lane:
             self._bell.clear()
             try:
                 while claimed := await self._claim():
-                    await self._work(claimed)
+                    now = datetime.now(UTC)
+                    self.under_way |= {job.id: (job.kind, now) for job in claimed}
+                    try:
+                        await self._work(claimed)
+                    finally:
+                        for job in claimed:
+                            self.under_way.pop(job.id, None)
             except asyncio.CancelledError:
                 raise
             except Exception as error:

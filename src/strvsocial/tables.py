@@ -6,6 +6,7 @@ from strvsocial import jobs
 from strvsocial.content import models as content_models
 from strvsocial.embeddings import models as embedding_models
 from strvsocial.media import models as media_models
+from strvsocial.operations import models as operation_models
 from strvsocial.users import models as user_models
 
-__all__ = ["content_models", "embedding_models", "jobs", "media_models", "user_models"]
+__all__ = ["content_models", "embedding_models", "jobs", "media_models", "operation_models", "user_models"]

@@ -27,6 +27,7 @@ from strvsocial.jobs import Handler, Lane, keep_sweeping
 from strvsocial.logs import configure_logs
 from strvsocial.media.jobs import DELETE_OBJECTS, SWEEP, SWEEP_STORAGE, want_sweep
 from strvsocial.media.sandbox import remove_stale
+from strvsocial.operations.heartbeats import Heartbeat
 from strvsocial.services import open_services
 from strvsocial.settings import Settings, get_settings
 from strvsocial.storage import Storage
@@ -76,6 +77,22 @@ def start_lanes(
     stack.push_async_callback(_end, sweeping)
 
 
+def show_life(stack: AsyncExitStack, context: Context, kind: str) -> None:
+    """Lets the admins see this process, its lanes and what runs in them."""
+
+    def describe() -> dict[str, Any]:
+        lanes = context.lanes.values()
+        jobs = [(number, *job) for lane in lanes for number, job in lane.under_way.items()]
+        return {
+            "lanes": {lane.queue: lane.width for lane in lanes},
+            "jobs": [{"id": number, "kind": kind, "since": since} for number, kind, since in jobs],
+        }
+
+    heartbeat = Heartbeat(context.database, kind, describe)
+    heartbeat.start()
+    stack.push_async_callback(heartbeat.aclose)
+
+
 async def _end(task: asyncio.Task[None]) -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
@@ -106,6 +123,7 @@ async def _start_worker(ctx: dict[str, Any]) -> None:
     ctx["context"] = await open_context(stack, settings)
     await asyncio.to_thread(remove_stale, settings.data_dir / "tmp")
     start_lanes(stack, ctx["context"], {"quick": settings.quick_jobs, "long": settings.long_jobs}, WORKER_HANDLERS)
+    show_life(stack, ctx["context"], "worker")
 
 
 async def _start_embedder(ctx: dict[str, Any]) -> None:
@@ -118,6 +136,7 @@ async def _start_embedder(ctx: dict[str, Any]) -> None:
     # In the background: the process answers its health check while the models load, and starts without any.
     ctx["loading"] = asyncio.create_task(context.models.start())
     start_lanes(stack, context, {"embed": EMBED_BATCHES}, EMBEDDER_HANDLERS)
+    show_life(stack, context, "embedder")
 
 
 def _process(queue: str, on_startup: Callable[[dict[str, Any]], Awaitable[None]], *crons: CronJob) -> dict[str, Any]:

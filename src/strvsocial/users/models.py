@@ -1,10 +1,12 @@
-"""Tables of people: accounts, sessions, API tokens, follows."""
+"""Tables of people: accounts, sessions, API tokens, follows, what admins did."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, Text, func
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from strvsocial.db import Base, Timestamp, bigint_id
@@ -88,4 +90,19 @@ class Follow(Base):
 
     follower_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
     followed_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+
+
+class AuditEntry(Base):
+    """Something that an admin did. `actor` is the name at that time; the entry outlives the account."""
+
+    __tablename__ = "audit_entries"
+
+    id: Mapped[int] = bigint_id()
+    actor_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"), index=True)
+    actor: Mapped[str] = mapped_column(String(60))
+    action: Mapped[str] = mapped_column(String(64))
+    about: Mapped[str] = mapped_column(String(255))
+    details: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
+    request_id: Mapped[str] = mapped_column(String(64), server_default="")
     created_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
