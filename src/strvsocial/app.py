@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from litestar import Litestar, Router
 from litestar.datastructures import CacheControlHeader
@@ -45,10 +46,12 @@ from strvsocial.web.dependencies import DEPENDENCIES
 from strvsocial.web.failures import Failures, render
 from strvsocial.web.headers import RequestIds, SecureHeaders
 from strvsocial.web.limits import Limits
+from strvsocial.web.load import Load
 from strvsocial.web.metrics import CountRequests, Metrics, show_metrics
 from strvsocial.web.openapi import create_openapi_config
 from strvsocial.web.origins import Origins
 from strvsocial.web.rendering import STATIC, create_template_engine
+from strvsocial.web.shedding import Shedding
 from strvsocial.web.shutdown import Shutdown
 
 PAGES: list[ControllerRouterHandler] = [
@@ -80,6 +83,9 @@ async def open_site(app: Litestar) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         opened = open_services(settings, pool_size=settings.database_pool_size)
         _, app.state.database, app.state.storage = await stack.enter_async_context(opened)
+        pool: Any = app.state.database.engine.pool
+        app.state.load.start(lambda: pool.checkedout() >= pool.size())
+        stack.push_async_callback(app.state.load.aclose)
         app.state.limits = Limits(settings.redis_url)
         stack.push_async_callback(app.state.limits.aclose)
         app.state.index = VectorIndex(
@@ -124,6 +130,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
     app.state.find_model_trouble = find_trouble
     app.state.themes = NAMES
     app.state.metrics = Metrics()
+    app.state.load = Load(settings.max_requests)
     wrap(app, settings)
     return app
 
@@ -132,8 +139,9 @@ def wrap(app: Litestar, settings: Settings) -> None:
     """Puts around the router what must hold for every answer; Litestar's own middlewares skip unknown addresses."""
     inner = Authentication(app.asgi_handler, settings)
     guarded = Failures(Origins(inner, site_url=settings.site_url))
+    shedding = Shedding(guarded, app.state.load, app.state.metrics, max_streams=settings.max_streams)
     https = settings.site_url.startswith("https://")
-    counted = CountRequests(SecureHeaders(guarded, https=https), app.state.metrics)
+    counted = CountRequests(SecureHeaders(shedding, https=https), app.state.metrics)
     app.asgi_handler = RequestIds(counted)
 
 

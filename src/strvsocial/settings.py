@@ -76,6 +76,10 @@ class Settings(BaseSettings):
     ffmpeg_threads: int = Field(2, validation_alias="STRV_FFMPEG_THREADS")
     model_threads: int = Field(0, validation_alias="STRV_MODEL_THREADS")
     embed_batch: int = Field(32, validation_alias="STRV_EMBED_BATCH")
+    max_requests: int = Field(32, validation_alias="STRV_MAX_REQUESTS")
+    max_streams: int = Field(2_000, validation_alias="STRV_MAX_STREAMS")
+    max_connections: int = Field(4_000, validation_alias="STRV_MAX_CONNECTIONS")
+    drain_seconds: float = Field(2.0, validation_alias="STRV_DRAIN_SECONDS")
     database_pool_size: int = Field(10, validation_alias="STRV_DATABASE_POOL_SIZE")
 
     @field_validator("demo", "rate_limits", mode="before")

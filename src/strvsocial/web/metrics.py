@@ -42,6 +42,11 @@ class Metrics:
             "strv_request_seconds", "Seconds to the last byte; streams not counted.", ["method", "route"],
             buckets=_BUCKETS, registry=registry,
         )  # fmt: skip
+        self.shed = Counter("strv_shed", "Requests refused because of load.", ["reason"], registry=registry)
+        self.load = Gauge(
+            "strv_load", "Requests of this process that run, wait, and may run.", ["state"], registry=registry
+        )
+        self.loop_delay = Gauge("strv_loop_delay_seconds", "How late the event loop came lately.", registry=registry)
         self.waiting = Gauge("strv_jobs_waiting", "Jobs that wait.", ["queue"], registry=registry)
         self.running = Gauge("strv_jobs_running", "Jobs that run.", ["queue"], registry=registry)
         self.oldest = Gauge(
@@ -72,6 +77,13 @@ class Metrics:
         self.connections.labels("in_use").set(pool.checkedout())
         self.connections.labels("idle").set(pool.checkedin())
         self.connections.labels("most").set(pool.size())
+        for name, value in (
+            ("running", state.load.running),
+            ("waiting", len(state.load.line)),
+            ("room", state.load.room),
+        ):
+            self.load.labels(name).set(int(value))
+        self.loop_delay.set(state.load.delay)
         self.streams.set(state.listener.subscriber_count)
         self._collect_index(state.index.status())
         try:
