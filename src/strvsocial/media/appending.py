@@ -1,8 +1,8 @@
 """Adding a request's bytes to a resumable upload.
 
 Whole parts are counted as they are stored; the beginning of the next one is kept when the request ends, so that clients
-with small requests get on and a broken connection costs next to nothing. A process that is killed loses at most the one
-part in its memory: while a part is stored the socket is not read.
+with small requests get on and a broken connection costs next to nothing. A process that is killed loses at most two
+parts: the one that is being stored, and the one that is filled meanwhile.
 
 The sha256 comes for free when one request carried the whole file. After a resumption the state of the hash is gone with
 the process that had it, so the object is read once more when it is complete: slower than hashing on the way, but it
@@ -173,7 +173,6 @@ class _Appending:
             multipart_id=self.upload.multipart_id,
             etags=self.upload.parts,
             on_stored=self._count_part,
-            overlap=False,
         )
 
     async def run(self, pieces: AsyncIterator[bytes]) -> int:
@@ -189,7 +188,7 @@ class _Appending:
         except (BrokenOff, asyncio.CancelledError):
             with suppress(StrvError):
                 await asyncio.shield(self._keep_rest())
-            self.writer.drop()
+            await asyncio.shield(self.writer.drop())
             raise
         except BaseException as error:
             is_there = await asyncio.shield(self._clean_up())
@@ -210,6 +209,7 @@ class _Appending:
         return self.upload.length
 
     async def _finish(self) -> None:
+        await self.writer.wait()
         if not self.upload.parts:
             await self.writer.finish()
             await uploads.finish(self.places.books, self.places.settings, self.lease, self.writer.digest.digest())
@@ -267,7 +267,7 @@ class _Appending:
 
     async def _clean_up(self) -> bool:
         """Gives memory back and says whether the upload still is; when not, what this request stored goes as well."""
-        self.writer.drop()
+        await self.writer.drop()
         try:
             await uploads.get(self.places.books, self.upload.user_id, self.upload.public_id)
         except NotFound:

@@ -24,6 +24,8 @@ log = structlog.get_logger()
 
 PATIENCE_SECONDS = 5.0
 """How long a part may keep a slot while its client fills it."""
+IDLE_SECONDS = 5.0
+"""How long buffers are kept for the next upload: to get fresh memory for each part costs as much as to receive it."""
 
 
 class PartSlots:
@@ -34,6 +36,7 @@ class PartSlots:
         self._free = asyncio.Semaphore(count)
         self._taken = 0
         self._spare: list[bytearray] = []
+        self._letting_go: asyncio.TimerHandle | None = None
 
     @property
     def taken(self) -> int:
@@ -43,6 +46,9 @@ class PartSlots:
         """A buffer of `part_bytes` whose content is undefined; first come, first served."""
         await self._free.acquire()
         self._taken += 1
+        if self._letting_go is not None:
+            self._letting_go.cancel()
+            self._letting_go = None
         return self._spare.pop() if self._spare else bytearray(self.part_bytes)
 
     def give_back(self, buffer: bytearray, *, reusable: bool = True) -> None:
@@ -51,7 +57,7 @@ class PartSlots:
         if reusable and len(buffer) == self.part_bytes:
             self._spare.append(buffer)
         if not self._taken:
-            self._spare.clear()
+            self._letting_go = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._spare.clear)
 
 
 class Part:
@@ -151,8 +157,8 @@ class PartWriter:
     """Writes one object to storage in parts of one size. `finish` or `abort` must be called.
 
     `on_stored(etag, byte_size)` is awaited after each stored part, in order. With `etags` it goes on where an earlier
-    writer of the same multipart upload stopped. `digest` is updated with every part that this writer stores. Without
-    `overlap` nothing is taken while a part is being stored: less is lost when the process dies.
+    writer of the same multipart upload stopped. `digest` is updated with every part that this writer stores. One part is
+    filled while the one before it is stored: a process that dies loses at most these two.
     """
 
     def __init__(
@@ -166,7 +172,6 @@ class PartWriter:
         multipart_id: str = "",
         etags: list[str] | None = None,
         on_stored: Callable[[str, int], Awaitable[None]] | None = None,
-        overlap: bool = True,
     ) -> None:
         self.storage, self.key, self.mime = storage, key, mime
         self.multipart_id = multipart_id
@@ -176,7 +181,6 @@ class PartWriter:
         self._slots = slots
         self._part_bytes = part_bytes or slots.part_bytes
         self._on_stored = on_stored
-        self._overlap = overlap
         self._part: Part | None = None
         self._storing: asyncio.Task[None] | None = None
 
@@ -195,11 +199,11 @@ class PartWriter:
         """Stores what was written, the last and shorter part too, and waits for it."""
         if self._part is not None and self._part.size:
             await self._hand_over()
-        await self._wait()
+        await self.wait()
 
     async def take_rest(self) -> bytes:
         """What was written and does not fill a part, taken out again, once the full parts are stored."""
-        await self._wait()
+        await self.wait()
         part, self._part = self._part, None
         if part is None:
             return b""
@@ -220,38 +224,37 @@ class PartWriter:
             await self.flush()
             completing = self.storage.complete_multipart(self.key, self.multipart_id, self.etags)
             self._storing = asyncio.create_task(completing)
-        await self._wait()
+        await self.wait()
 
     async def abort(self) -> None:
         """Leaves nothing behind. What storage cannot remove now is found by the sweep for orphans.
 
         What storage is doing just now is waited for: cancelled in the middle, it could appear after the removal.
         """
-        self.drop()
-        if self._storing is not None:
-            await asyncio.gather(self._storing, return_exceptions=True)
+        await self.drop()
         with suppress(StrvError):
             if self.multipart_id:
                 await self.storage.abort_multipart(self.key, self.multipart_id)
             await self.storage.delete([self.key])
 
-    def drop(self) -> None:
-        """Gives back what was written and does not fill a part."""
+    async def drop(self) -> None:
+        """Gives back what was written and does not fill a part, and waits until storage is done with what does."""
         if self._part is not None:
             self._part.release()
             self._part = None
+        if self._storing is not None:
+            await asyncio.gather(self._storing, return_exceptions=True)
 
-    async def _wait(self) -> None:
+    async def wait(self) -> None:
+        """Waits until the full parts are stored; raises what went wrong with them."""
         if self._storing is not None:
             await asyncio.shield(self._storing)
 
     async def _hand_over(self) -> None:
-        await self._wait()
+        await self.wait()
         part, self._part = self._part, None
         assert part is not None
         self._storing = asyncio.create_task(self._store(part))
-        if not self._overlap:
-            await self._wait()
 
     async def _store_whole(self) -> None:
         part, self._part = self._part, None
