@@ -275,7 +275,7 @@ async def measure_memory(settings: Settings, database: Database) -> dict[str, fl
 
 async def main() -> int:
     settings = Settings()
-    database = Database(settings.database_url)
+    database = Database(settings)
     async with database.transaction() as db:
         name = f"bench_{new_id()[:6]}"
         db.add(

@@ -47,7 +47,7 @@ async def main() -> None:
     await add_vectors(connection, spaces["text"], more, vectors[SMALL:])
     ids = np.array(posts + more)
 
-    index = VectorIndex(settings.database_url, settings.redis_url)
+    index = VectorIndex(settings)
     listener = Listener(settings.direct_url, on_vectors=index.wake)
     started = time.perf_counter()
     index.start()
@@ -130,7 +130,7 @@ async def measure_search(report: Report, index: VectorIndex, ids: np.ndarray, ve
 
 async def measure_similar(report: Report, settings: Settings, index: VectorIndex, posts: list[int]) -> None:
     """A whole page of similar posts, cards and all."""
-    database = Database(settings.database_url)
+    database = Database(settings)
     times = []
     async with database.read() as reader:
         rows = await reader.execute(text("select public_id from posts where id = any(:ids)"), {"ids": posts})
@@ -146,7 +146,7 @@ async def measure_similar(report: Report, settings: Settings, index: VectorIndex
 
 async def measure_freshness(report: Report, settings: Settings, index: VectorIndex, space: int, author: int) -> None:
     """From the return of the commit to the moment the index has the vector."""
-    database = Database(settings.database_url)
+    database = Database(settings)
     vectors = unit_vectors(COMMITS, 384, seed=4)
     insert = text("insert into embeddings (space_id, post_id, vector) values (:space, :post, :vector)")
     times = []

@@ -66,7 +66,7 @@ def main() -> int:
 
 async def sign_up() -> str:
     """A bearer token of a new person."""
-    database, name = Database(get_settings().database_url), f"bench_{secrets.token_hex(4)}"
+    database, name = Database(get_settings()), f"bench_{secrets.token_hex(4)}"
     try:
         async with database.transaction() as db:
             email = f"{name}@example.org"

@@ -15,12 +15,13 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 from tests.front_door import Site, running_site, serving
+from tests.pgbouncer import Pooler, pooler
 from tests.s3 import s3_server
 
 from strvsocial.db import Database
 from strvsocial.settings import ROOT, Settings, get_settings
 
-__all__ = ["s3_server"]
+__all__ = ["pooler", "s3_server"]
 
 
 @pytest.fixture(scope="session")
@@ -58,14 +59,24 @@ def migrated(servers: tuple[str, str], tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="module")
-def settings(servers: tuple[str, str], migrated: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def way(request: pytest.FixtureRequest) -> Pooler | None:
+    """The pooler that this module's site goes through, if any: a module's own choice, or STRV_TEST_POOLER=1 for all."""
+    return request.getfixturevalue("pooler") if os.environ.get("STRV_TEST_POOLER") else None
+
+
+@pytest.fixture(scope="module")
+def settings(
+    servers: tuple[str, str], migrated: str, way: Pooler | None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Settings]:
     """Settings of a site of its own for each module: a fresh, migrated database and an empty data directory."""
     server, redis = servers
     name = f"test_{secrets.token_hex(6)}"
     asyncio.run(_run_on(server, f"create database {name} template {migrated}"))
     data = tmp_path_factory.mktemp("data")
+    direct = _at(server, name)
     environment = {
-        "DATABASE_URL": _at(server, name),
+        "DATABASE_URL": way.through(direct) if way else direct,
+        "DATABASE_DIRECT_URL": direct if way else "",
         "REDIS_URL": redis,
         "STRV_DATA_DIR": str(data),
         "STRV_RATE_LIMITS": "off",
@@ -94,7 +105,7 @@ async def _run_on(url: str, statement: str) -> None:
 @pytest_asyncio.fixture(scope="module")
 async def database(settings: Settings) -> AsyncIterator[Database]:
     """The module's database. Jobs are not rung for: tests that need a worker start one."""
-    database = Database(settings.database_url)
+    database = Database(settings)
     yield database
     await database.aclose()
 

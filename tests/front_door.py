@@ -31,6 +31,7 @@ from typing import IO, Any
 
 import httpx
 from litestar import Litestar
+from pydantic import SecretStr
 from sqlalchemy import text
 
 from strvsocial.app import create_app
@@ -161,7 +162,7 @@ def serving(
         [*command, "--no-proxy-headers", "--host", "127.0.0.1", "--port", str(port)],
         cwd=ROOT,
         stderr=log,
-        env={**os.environ, **_environment(settings), "PORT": str(port), "PYTHONPATH": str(ROOT / "src"), **environment},
+        env={**environment_of(settings), "PORT": str(port), **environment},
     )
     try:
         _wait_until_alive(f"http://127.0.0.1:{port}/livez", process)
@@ -171,13 +172,15 @@ def serving(
         process.wait(20)
 
 
-def _environment(settings: Settings) -> dict[str, str]:
-    return {
-        "DATABASE_URL": settings.database_url,
-        "REDIS_URL": settings.redis_url,
-        "STRV_DATA_DIR": str(settings.data_dir),
-        "STRV_RATE_LIMITS": "on" if settings.rate_limits else "off",
-    }
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The environment in which a process of its own finds exactly these settings."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    for name, declared in Settings.model_fields.items():
+        value = getattr(settings, name)
+        if isinstance(value, SecretStr):
+            value = value.get_secret_value()
+        environment[str(declared.validation_alias)] = "" if value is None else str(value)
+    return environment
 
 
 def _wait_until_alive(url: str, process: subprocess.Popen[bytes]) -> None:

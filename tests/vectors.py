@@ -93,7 +93,7 @@ async def open_index(settings: Settings, store: SnapshotStore) -> AsyncIterator[
     opened: list[VectorIndex | Listener] = []
 
     async def start() -> VectorIndex:
-        index = VectorIndex(settings.database_url, settings.redis_url)
+        index = VectorIndex(settings)
         listener = Listener(settings.direct_url, on_vectors=index.wake)
         index.start()
         listener.start()

@@ -88,9 +88,7 @@ async def open_site(app: Litestar) -> AsyncIterator[None]:
         stack.push_async_callback(app.state.load.aclose)
         app.state.limits = Limits(settings.redis_url)
         stack.push_async_callback(app.state.limits.aclose)
-        app.state.index = VectorIndex(
-            settings.database_url, settings.redis_url, behind_pooler=settings.database_direct_url is not None
-        )
+        app.state.index = VectorIndex(settings)
         app.state.index.start()
         stack.push_async_callback(app.state.index.aclose)
         app.state.ranked_lists = await stack.enter_async_context(RankedLists(settings.redis_url))

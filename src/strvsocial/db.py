@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
-from uuid import uuid4
 
 from sqlalchemy import BigInteger, DateTime, Identity, MetaData
 from sqlalchemy.ext.asyncio import (
@@ -21,6 +20,8 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 from sqlalchemy.orm import DeclarativeBase, mapped_column
+
+from strvsocial.settings import Settings
 
 Ring = Callable[[set[str]], Awaitable[None]]
 """Rings the doorbell of the named job queues; must not raise."""
@@ -61,28 +62,31 @@ def plain_url(url: str) -> str:
     return async_url(url).replace("postgresql+asyncpg://", "postgresql://", 1)
 
 
-def _create_engine(url: str, pool_size: int, behind_pooler: bool) -> AsyncEngine:
-    # A pooler in transaction mode hands each transaction another server connection: no prepared statement may be kept.
-    pooler_args: dict[str, Any] = {
-        "statement_cache_size": 0,
-        "prepared_statement_cache_size": 0,
-        "prepared_statement_name_func": lambda: f"__asyncpg_{uuid4()}__",
-    }
+# A pooler in transaction mode gives each transaction another server connection, so no prepared statement may be kept.
+# Without a name, a statement is parsed again in the round trip that runs it, and none is left behind on the server.
+_BEHIND_POOLER: dict[str, Any] = {
+    "statement_cache_size": 0,
+    "prepared_statement_cache_size": 0,
+    "prepared_statement_name_func": lambda: "",
+}
+
+
+def _create_engine(settings: Settings, pool_size: int) -> AsyncEngine:
     return create_async_engine(
-        async_url(url),
+        async_url(settings.database_url),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=2,
         pool_pre_ping=True,
-        connect_args={"timeout": 5, "command_timeout": 60, **(pooler_args if behind_pooler else {})},
+        connect_args={"timeout": 5, "command_timeout": 60, **(_BEHIND_POOLER if settings.has_pooler else {})},
     )
 
 
 class Database:
     """One process's access to PostgreSQL. Close it with `aclose()`."""
 
-    def __init__(self, url: str, *, pool_size: int = 10, behind_pooler: bool = False, ring: Ring | None = None) -> None:
-        self.engine = _create_engine(url, pool_size, behind_pooler)
+    def __init__(self, settings: Settings, *, pool_size: int = 10, ring: Ring | None = None) -> None:
+        self.engine = _create_engine(settings, pool_size)
         self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         self.ring = ring

@@ -25,12 +25,7 @@ async def open_database(settings: Settings | None = None, *, pool_size: int = 2)
     async with AsyncExitStack() as stack:
         doorbell = Doorbell(settings.redis_url)
         stack.push_async_callback(doorbell.aclose)
-        database = Database(
-            settings.database_url,
-            pool_size=pool_size,
-            behind_pooler=settings.database_direct_url is not None,
-            ring=doorbell.ring,
-        )
+        database = Database(settings, pool_size=pool_size, ring=doorbell.ring)
         stack.push_async_callback(database.aclose)
         yield database
 

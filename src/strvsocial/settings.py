@@ -108,6 +108,11 @@ class Settings(BaseSettings):
         """PostgreSQL past any pooler, for LISTEN and migrations."""
         return self.database_direct_url or self.database_url
 
+    @property
+    def has_pooler(self) -> bool:
+        """Whether DATABASE_URL leads to PgBouncer or its like, which may give each transaction another connection."""
+        return self.direct_url != self.database_url
+
     def max_bytes(self, media_type: str) -> int:
         """The largest file of a media type (`image`, `gif`, `audio`, `video`)."""
         return int(getattr(self, f"max_{media_type}_bytes"))

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import io
-import os
 import secrets
 import subprocess
 import sys
@@ -19,7 +18,7 @@ import pytest
 import pytest_asyncio
 from PIL import Image, ImageDraw
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Error, Page, async_playwright
-from tests.front_door import PASSWORD, serving
+from tests.front_door import PASSWORD, environment_of, serving
 
 from strvsocial.content import posts
 from strvsocial.content.drafts import Draft
@@ -50,17 +49,6 @@ def site_settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"redis_url": urlsplit(settings.redis_url)._replace(path="/5").geturl()})
 
 
-def environment_of(settings: Settings) -> dict[str, str]:
-    return {
-        **os.environ,
-        "PYTHONPATH": str(ROOT / "src"),
-        "DATABASE_URL": settings.database_url,
-        "REDIS_URL": settings.redis_url,
-        "STRV_DATA_DIR": str(settings.data_dir),
-        "STRV_RATE_LIMITS": "off",
-    }
-
-
 @pytest.fixture(scope="session")
 def assets() -> None:
     """The built style sheet and scripts; `make test` has built them before."""
@@ -84,7 +72,7 @@ def address(site_settings: Settings, assets: None) -> Iterator[str]:
 
 @pytest_asyncio.fixture(scope="module")
 async def people(site_settings: Settings) -> AsyncIterator[People]:
-    database = Database(site_settings.database_url)
+    database = Database(site_settings)
     yield People(database)
     await database.aclose()
 

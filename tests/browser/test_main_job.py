@@ -14,11 +14,11 @@ import httpx
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
-from tests.browser.conftest import OpenPage, People, environment_of, log_in
+from tests.browser.conftest import OpenPage, People, log_in
 from tests.browser.media import OTHER_WORDS, WORDS, make_files, make_others
 from tests.browser.test_accessibility import WCAG, check, check_page
 from tests.browser.test_journeys import sign_up
-from tests.front_door import PASSWORD
+from tests.front_door import PASSWORD, environment_of
 
 from strvsocial.settings import ROOT, Settings
 

@@ -112,7 +112,7 @@ async def test_before_the_first_load_searches_find_nothing_and_do_not_fail(
 ) -> None:
     space = await add_space(database)
     await put(database, space, [1], vectors[:1])
-    index = VectorIndex(settings.database_url, settings.redis_url)
+    index = VectorIndex(settings)
     assert not index.ready
     assert await index.search("text", vectors[0], 5) == []
     assert await index.vectors_of(1) == {}

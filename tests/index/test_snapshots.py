@@ -215,7 +215,8 @@ async def test_without_redis_the_index_works_from_postgresql(
     await put(database, space, range(1, 301), vectors)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        index = VectorIndex(settings.database_url, f"redis://127.0.0.1:{unused.getsockname()[1]}/0")
+        nobody = f"redis://127.0.0.1:{unused.getsockname()[1]}/0"
+        index = VectorIndex(settings.model_copy(update={"redis_url": nobody}))
         index.start()
         try:
             await asyncio.wait_for(index.until(lambda: index.ready), 5)

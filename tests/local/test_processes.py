@@ -116,9 +116,12 @@ def test_the_console_finds_what_runs(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for name in ("DATABASE_URL", "REDIS_URL", "PORT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("STRV_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("DATABASE_DIRECT_URL", "postgresql://past-the-pooler/strv")
     services = Services("postgresql://here/strv", "redis://here/0")
     with contextlib.suppress(KeyboardInterrupt), announced(services, tmp_path, 8123):
+        monkeypatch.delenv("DATABASE_DIRECT_URL")
         found = Settings()
+        assert found.direct_url == "postgresql://past-the-pooler/strv"
         assert (found.database_url, found.redis_url, found.port) == (services.database_url, services.redis_url, 8123)
         assert (tmp_path / "run.json").stat().st_mode & 0o777 == 0o600
         raise KeyboardInterrupt

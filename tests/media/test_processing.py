@@ -223,7 +223,7 @@ from strvsocial.storage import open_storage
 async def main():
     settings = Settings()
     async with open_storage(settings) as storage:
-        await process(settings, Database(settings.database_url), storage, int(sys.argv[1]))
+        await process(settings, Database(settings), storage, int(sys.argv[1]))
 asyncio.run(main())
 """
 

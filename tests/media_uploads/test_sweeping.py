@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from sqlalchemy import text
-from tests.front_door import Site, running_site
+from tests.front_door import Site, environment_of, running_site
 from tests.media_uploads.conftest import PART
 from tests.media_uploads.test_serving import make_film
 from tests.media_uploads.test_tus import film
@@ -154,23 +153,9 @@ async def test_the_job_sweeps_and_is_wanted_once(site: Site) -> None:
 
 
 async def run_command(site: Site, *arguments: str) -> tuple[int, str]:
-    environment = {
-        **os.environ,
-        "DATABASE_URL": site.settings.database_url,
-        "STRV_DATA_DIR": str(site.settings.data_dir),
-        "PYTHONPATH": str(ROOT / "src"),
-    }
-    if site.settings.s3_bucket:
-        secret = site.settings.aws_secret_access_key
-        environment |= {
-            "STRV_S3_BUCKET": site.settings.s3_bucket,
-            "STRV_S3_ENDPOINT_URL": str(site.settings.s3_endpoint_url),
-            "AWS_ACCESS_KEY_ID": str(site.settings.aws_access_key_id),
-            "AWS_SECRET_ACCESS_KEY": secret.get_secret_value() if secret else "",
-        }
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "strvsocial", "media", *arguments),
-        env=environment,
+        env=environment_of(site.settings),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

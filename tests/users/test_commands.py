@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import secrets
 import subprocess
 import sys
 
 import httpx
 import pytest
-from tests.front_door import Site
+from tests.front_door import Site, environment_of
 
 from strvsocial.settings import ROOT, Settings
 
@@ -20,9 +19,7 @@ class Console:
     """Runs `strvsocial user …` in a process of its own."""
 
     def __init__(self, settings: Settings) -> None:
-        services = {"DATABASE_URL": settings.database_url, "REDIS_URL": settings.redis_url}
-        data = {"STRV_DATA_DIR": str(settings.data_dir), "PYTHONPATH": str(ROOT / "src")}
-        self.environment = {**os.environ, **services, **data}
+        self.environment = environment_of(settings)
 
     async def __call__(self, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
         return await asyncio.to_thread(

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from strvsocial.console import AsJson
 from strvsocial.content.embedding import embed_posts
-from strvsocial.content.model_commands import Tools, open_tools, stop_with
+from strvsocial.content.model_commands import stop_with
 from strvsocial.content.work import EMBED_POST, want_embedding
 from strvsocial.db import Database
 from strvsocial.embeddings.active import ActiveModels
@@ -28,7 +28,7 @@ from strvsocial.embeddings.spaces import active_spaces, find_fact
 from strvsocial.embeddings.vectors import unpack
 from strvsocial.errors import StrvError
 from strvsocial.jobs import BULK, Handler, Lane
-from strvsocial.settings import Settings, get_settings
+from strvsocial.services import Services, open_services
 
 app = typer.Typer(no_args_is_help=True, help="The vectors of posts.")
 PATIENCE = 30
@@ -78,7 +78,7 @@ _CALIBRATE = text("update embedding_spaces set calibration = :calibration where 
 @app.command()
 def status(as_json: AsJson = False) -> None:
     """Vectors and missing ones for each space, and the state of the jobs."""
-    found = asyncio.run(_with_tools(lambda tools: read_status(tools.database)))
+    found = asyncio.run(_with_services(lambda services: read_status(services.database)))
     if as_json:
         typer.echo(msgspec.json.encode(found).decode())
         return
@@ -118,7 +118,7 @@ def run(
 ) -> None:
     """Queues every post that lacks a vector and follows the work to its end."""
     try:
-        result = asyncio.run(_with_tools(lambda tools: _run(tools, get_settings(), here)))
+        result = asyncio.run(_with_services(lambda services: _run(services, here)))
     except StrvError as error:
         raise stop_with(error) from error
     typer.echo(
@@ -131,22 +131,22 @@ def run(
         raise typer.Exit(1)
 
 
-async def _run(tools: Tools, settings: Settings, here: bool) -> dict[str, int]:
-    async with tools.database.transaction() as db:
+async def _run(services: Services, here: bool) -> dict[str, int]:
+    async with services.database.transaction() as db:
         for post_id in await db.scalars(_MISSING):
             await want_embedding(db, post_id, BULK)
-    async with tools.database.read() as reader:
+    async with services.database.read() as reader:
         total = await _unfinished(reader)
     columns = (TextColumn("Embedding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     async with AsyncExitStack() as stack:
         bar = stack.enter_context(Progress(*columns, console=Console(stderr=True)))
         task = bar.add_task("posts", total=total)
         if here:
-            await stack.enter_async_context(_EmbedHere(tools, settings))
+            await stack.enter_async_context(_EmbedHere(services))
         left, moved = total, time.monotonic()
         while left and time.monotonic() - moved < PATIENCE:
             await asyncio.sleep(0.3)
-            async with tools.database.read() as reader:
+            async with services.database.read() as reader:
                 now = await _unfinished(reader)
             moved = time.monotonic() if now != left else moved
             left = now
@@ -162,11 +162,11 @@ async def _unfinished(reader: AsyncConnection) -> int:
 class _EmbedHere:
     """The embedding lane in this process, for as long as the block runs."""
 
-    def __init__(self, tools: Tools, settings: Settings) -> None:
-        self.database, self.storage = tools
-        self.models = ActiveModels(settings, tools.database, patience=1)
+    def __init__(self, services: Services) -> None:
+        settings, self.database, self.storage = services
+        self.models = ActiveModels(settings, self.database, patience=1)
         handler = Handler("embed", embed_posts, batch=settings.embed_batch, tries=4, timeout=1200)
-        self._lane = Lane("embed", 1, self, tools.database, {EMBED_POST: handler})
+        self._lane = Lane("embed", 1, self, self.database, {EMBED_POST: handler})
 
     async def __aenter__(self) -> None:
         await self.models.get()
@@ -180,7 +180,7 @@ class _EmbedHere:
 @app.command()
 def retry(as_json: AsJson = False) -> None:
     """Queues the dead jobs again."""
-    count = asyncio.run(_with_tools(lambda tools: retry_dead(tools.database)))
+    count = asyncio.run(_with_services(lambda services: retry_dead(services.database)))
     typer.echo(msgspec.json.encode({"retried": count}).decode() if as_json else f"{count} posts queued again.")
 
 
@@ -199,7 +199,7 @@ def calibrate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the points.")] = False, as_json: AsJson = False
 ) -> None:
     """Takes each space's similarity scale from the site's own posts, at least 200 of them, for models never measured."""
-    found = asyncio.run(_with_tools(lambda tools: _calibrate(tools.database, dry_run)))
+    found = asyncio.run(_with_services(lambda services: _calibrate(services.database, dry_run)))
     if as_json:
         typer.echo(msgspec.json.encode({"spaces": found}).decode())
         return
@@ -224,6 +224,6 @@ async def _calibrate(database: Database, dry_run: bool) -> dict[str, Any]:
     return found
 
 
-async def _with_tools(work: Any) -> Any:
-    async with AsyncExitStack() as stack:
-        return await work(await open_tools(stack, get_settings()))
+async def _with_services(work: Any) -> Any:
+    async with open_services(pool_size=4) as services:
+        return await work(services)

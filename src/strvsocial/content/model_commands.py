@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -13,8 +13,6 @@ from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progres
 
 from strvsocial.console import AsJson
 from strvsocial.content import switching
-from strvsocial.db import Database
-from strvsocial.doorbell import Doorbell
 from strvsocial.embeddings.active import Active
 from strvsocial.embeddings.downloads import fetch as fetch_all
 from strvsocial.embeddings.downloads import hub_downloads
@@ -23,26 +21,11 @@ from strvsocial.embeddings.profiles import HUB, read_profile
 from strvsocial.embeddings.spaces import active_spaces, begin_switch, find_fact, list_spaces, mismatch, wanted_spaces
 from strvsocial.embeddings.weights import locate
 from strvsocial.errors import Conflict, StrvError
+from strvsocial.services import open_database, open_services
 from strvsocial.settings import Settings, get_settings
-from strvsocial.storage import Storage, open_storage
 
 app = typer.Typer(no_args_is_help=True, help="The models that make this site's vectors.")
 _console = Console(stderr=True)
-
-
-class Tools(NamedTuple):
-    """What a command works with."""
-
-    database: Database
-    storage: Storage
-
-
-async def open_tools(stack: AsyncExitStack, settings: Settings) -> Tools:
-    doorbell = Doorbell(settings.redis_url)
-    stack.push_async_callback(doorbell.aclose)
-    database = Database(settings.database_url, pool_size=4, ring=doorbell.ring)
-    stack.push_async_callback(database.aclose)
-    return Tools(database, await stack.enter_async_context(open_storage(settings)))
 
 
 def stop_with(error: StrvError) -> typer.Exit:
@@ -71,13 +54,9 @@ def status(as_json: AsJson = False) -> None:
 
 async def read_status(settings: Settings) -> dict[str, Any]:
     """What `models status` prints."""
-    database = Database(settings.database_url, pool_size=2)
-    try:
-        async with database.read() as reader:
-            fact = await find_fact(reader)
-            spaces = await list_spaces(reader, ["active", "building"])
-    finally:
-        await database.aclose()
+    async with open_database(settings) as database, database.read() as reader:
+        fact = await find_fact(reader)
+        spaces = await list_spaces(reader, ["active", "building"])
     name = fact.profile if fact else settings.models
     weights = "complete"
     try:
@@ -140,8 +119,8 @@ async def _switch(settings: Settings, name: str, dry_run: bool) -> dict[str, Any
     target = await asyncio.to_thread(read_profile, name)
     weights = await asyncio.to_thread(locate, target, settings.data_dir)
     async with AsyncExitStack() as stack:
-        tools = await open_tools(stack, settings)
-        async with tools.database.read() as reader:
+        services = await stack.enter_async_context(open_services(settings, pool_size=4))
+        async with services.database.read() as reader:
             found = {space.name: (space.model, space.revision) for space in await active_spaces(reader)}
             fact = await find_fact(reader)
         wanted = {space: (w["model"], w["revision"]) for space, w in wanted_spaces(target).items()}
@@ -149,7 +128,7 @@ async def _switch(settings: Settings, name: str, dry_run: bool) -> dict[str, Any
             raise Conflict(f"This site's vectors are made with {target.name} already.")
         if dry_run:
             return {"profile": target.name, "switched": False, "message": f"Would make new vectors with {target.name}."}
-        async with tools.database.transaction() as db:
+        async with services.database.transaction() as db:
             spaces = await begin_switch(db, target)
         models = Models(weights, threads=settings.model_threads)
         stack.push_async_callback(models.aclose)
@@ -158,10 +137,13 @@ async def _switch(settings: Settings, name: str, dry_run: bool) -> dict[str, Any
         with Progress(*columns, console=_console) as bar:
             task = bar.add_task("posts")
             await switching.build(
-                tools, active, settings.embed_batch, lambda done, total: bar.update(task, completed=done, total=total)
+                services,
+                active,
+                settings.embed_batch,
+                lambda done, total: bar.update(task, completed=done, total=total),
             )
-        changed = await switching.finish(tools, active)
-        await switching.purge(tools, active)
+        changed = await switching.finish(services, active)
+        await switching.purge(services, active)
     again = f" {changed} posts that changed meanwhile are queued again." if changed else ""
     message = f"Switched to {target.name}.{again}"
     return {"profile": target.name, "switched": True, "requeued": changed, "message": message}

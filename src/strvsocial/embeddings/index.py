@@ -30,6 +30,7 @@ from strvsocial.embeddings.index_memory import give_back_memory
 from strvsocial.embeddings.index_shelves import Shelf
 from strvsocial.embeddings.index_snapshots import SnapshotStore, open_redis
 from strvsocial.embeddings.index_spaces import OVERFETCH
+from strvsocial.settings import Settings
 
 log = structlog.get_logger()
 
@@ -76,9 +77,9 @@ class IndexStatus(Struct, frozen=True, kw_only=True):
 class VectorIndex:
     """Start it with `start()`, close it with `aclose()`. Until `ready`, searches find nothing and nobody fails."""
 
-    def __init__(self, database_url: str, redis_url: str, *, behind_pooler: bool = False) -> None:
-        self._database = Database(database_url, pool_size=4, behind_pooler=behind_pooler)
-        self._redis = open_redis(redis_url)
+    def __init__(self, settings: Settings) -> None:
+        self._database = Database(settings, pool_size=4)
+        self._redis = open_redis(settings.redis_url)
         # OpenMP counts threads per calling thread: a search shall not spread over the cores that serve pages.
         self._threads = ThreadPoolExecutor(
             SEARCH_THREADS, "faiss", initializer=faiss.omp_set_num_threads, initargs=(1,)

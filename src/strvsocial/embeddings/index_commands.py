@@ -23,6 +23,7 @@ from strvsocial.embeddings import index_shelves as shelves
 from strvsocial.embeddings.index_changes import SpaceRow
 from strvsocial.embeddings.index_checks import check
 from strvsocial.embeddings.index_snapshots import BadSnapshot, SnapshotStore, open_redis
+from strvsocial.services import open_database
 from strvsocial.settings import get_settings
 
 app = typer.Typer(no_args_is_help=True, help="The index of vectors that similar posts are found in.")
@@ -34,9 +35,9 @@ async def _open(
     name: str | None = None,
 ) -> AsyncIterator[tuple[Database, AsyncConnection, SnapshotStore, list[SpaceRow]]]:
     settings = get_settings()
-    database, redis = Database(settings.database_url, pool_size=2), open_redis(settings.redis_url)
+    redis = open_redis(settings.redis_url)
     try:
-        async with database.read() as reader:
+        async with open_database(settings) as database, database.read() as reader:
             store = SnapshotStore(redis, await changes.find_site(reader))
             spaces = [space for space in await changes.active_spaces(reader) if name in (None, space.name)]
             if name is not None and not spaces:
@@ -44,7 +45,6 @@ async def _open(
             yield database, reader, store, spaces
     finally:
         await redis.aclose()
-        await database.aclose()
 
 
 def _print(rows: list[dict[str, Any]], as_json: bool) -> None:

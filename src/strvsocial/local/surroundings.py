@@ -32,11 +32,17 @@ def process_environment(services: Services, data_dir: Path, port: int) -> dict[s
         **os.environ,
         "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', '')}",
         "DATABASE_URL": services.database_url,
+        "DATABASE_DIRECT_URL": _direct_url(services) or "",
         "REDIS_URL": services.redis_url,
         "STRV_DATA_DIR": str(data_dir),
         "HOST": "127.0.0.1",
         "PORT": str(port),
     }
+
+
+def _direct_url(services: Services) -> str | None:
+    # The way past a pooler belongs to the DATABASE_URL beside it; a server of our own has no pooler.
+    return os.environ.get("DATABASE_DIRECT_URL") if services.postgres is None else None
 
 
 def read_run(data_dir: Path) -> Mapping[str, object]:
@@ -55,7 +61,8 @@ def announced(services: Services, data_dir: Path, port: int) -> Iterator[None]:
     unfinished = path.with_suffix(".unfinished")
     unfinished.unlink(missing_ok=True)
     with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump({"database_url": services.database_url, "redis_url": services.redis_url, "port": port}, file)
+        run = {"database_url": services.database_url, "redis_url": services.redis_url, "port": port}
+        json.dump({**run, "database_direct_url": _direct_url(services)}, file)
     unfinished.replace(path)
     try:
         yield

@@ -42,7 +42,7 @@ async def examine(settings: Settings) -> list[Finding]:
 
 
 async def _examine_database(settings: Settings, redis: Redis | None) -> list[Finding]:
-    database = Database(settings.database_url, pool_size=1, behind_pooler=settings.database_direct_url is not None)
+    database = Database(settings, pool_size=1)
     try:
         async with database.read() as reader:
             return await _examine_rows(settings, reader, redis)
