@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from strvsocial.demo.files import write_jpeg
 from strvsocial.demo.pictures import PICTURES
-from strvsocial.local.chromium import find_chromium
+from strvsocial.local.system_packages import CHROMIUM
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 SIZES = ({"width": 1280, "height": 800}, {"width": 390, "height": 844})
@@ -35,7 +35,7 @@ def main() -> None:
     address = given[0] if given else "http://localhost:8000"
     folder = Path(given[1] if len(given) > 1 else Path(__file__).parents[1] / "docs" / "screenshots")
     folder.mkdir(parents=True, exist_ok=True)
-    path = find_chromium()
+    path = CHROMIUM.find()
     if path is None:
         raise SystemExit("There is no Chromium here: install it, or name one in STRV_TEST_CHROMIUM.")
     with sync_playwright() as playwright:

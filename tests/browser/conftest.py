@@ -23,7 +23,7 @@ from tests.front_door import PASSWORD, environment_of, serving
 from strvsocial.content import posts
 from strvsocial.content.drafts import Draft
 from strvsocial.db import Database
-from strvsocial.local.chromium import find_chromium
+from strvsocial.local.system_packages import CHROMIUM
 from strvsocial.settings import ROOT, Settings
 from strvsocial.users import accounts, follows
 from strvsocial.users.models import User
@@ -102,7 +102,7 @@ class People:
 
 @pytest_asyncio.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    path = find_chromium()
+    path = CHROMIUM.find()
     if path is None:
         pytest.fail("The browser journeys need Chromium: install it, or name one in STRV_TEST_CHROMIUM.")
     async with async_playwright() as playwright:

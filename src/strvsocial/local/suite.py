@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
-from strvsocial.local.chromium import ensure_chromium
 from strvsocial.local.problems import LocalProblem
 from strvsocial.local.sections import Sections
 from strvsocial.local.steps import tell
+from strvsocial.local.system_packages import FOR_TESTS, ensure_packages
 from strvsocial.settings import ROOT
 
 MARKS = {"test": "not soak", "soak": "soak"}
@@ -22,14 +23,14 @@ MARKS = {"test": "not soak", "soak": "soak"}
 def main(arguments: list[str]) -> int:
     suite, rest = arguments[0], arguments[1:]
     with tempfile.TemporaryDirectory(prefix="strv-suite-") as data_dir:
-        env = suite_environment(Path(data_dir), ensure_chromium(ROOT / ".data" / "logs"))
+        env = suite_environment(Path(data_dir), ensure_packages(FOR_TESTS, ROOT / ".data" / "logs"))
         sections = Sections(ROOT)
         command = [sys.executable, "-m", "pytest", "-m", MARKS[suite], "-rfEs", "--durations=10", *rest]
         sections.run(suite, command, env)
         return sections.finish()
 
 
-def suite_environment(data_dir: Path, chromium: Path) -> dict[str, str]:
+def suite_environment(data_dir: Path, programs: Mapping[str, str]) -> dict[str, str]:
     """The caller's environment without anything that could lead the tests to a real site."""
     private = ("DATABASE_URL", "DATABASE_DIRECT_URL", "REDIS_URL", "PORT", "HOST")
     kept = {
@@ -41,7 +42,7 @@ def suite_environment(data_dir: Path, chromium: Path) -> dict[str, str]:
         **kept,
         "PYTHONPATH": str(ROOT / "src"),
         "STRV_DATA_DIR": str(data_dir),
-        "STRV_TEST_CHROMIUM": str(chromium),
+        **programs,
         "STRV_TEST_STRICT": "1",
     }
 
