@@ -19,6 +19,7 @@ from strvsocial.content import api as content_api
 from strvsocial.content import pages as content_pages
 from strvsocial.content import writing_pages
 from strvsocial.content.renditions import find_rendition
+from strvsocial.db import PEOPLE_WAIT
 from strvsocial.embeddings.index import VectorIndex
 from strvsocial.embeddings.spaces import find_trouble
 from strvsocial.live import Listener
@@ -81,7 +82,7 @@ async def open_site(app: Litestar) -> AsyncIterator[None]:
     """Opens what requests use and closes it when the process ends."""
     settings: Settings = app.state.settings
     async with AsyncExitStack() as stack:
-        opened = open_services(settings, pool_size=settings.database_pool_size)
+        opened = open_services(settings, pool_size=settings.database_pool_size, patience=PEOPLE_WAIT)
         _, app.state.database, app.state.storage = await stack.enter_async_context(opened)
         pool: Any = app.state.database.engine.pool
         app.state.load.start(lambda: pool.checkedout() >= pool.size())
