@@ -53,7 +53,7 @@ from strvsocial.web.openapi import create_openapi_config
 from strvsocial.web.origins import Origins
 from strvsocial.web.rendering import STATIC, create_template_engine
 from strvsocial.web.shedding import Shedding
-from strvsocial.web.shutdown import Shutdown
+from strvsocial.web.shutdown import Draining, Shutdown
 
 PAGES: list[ControllerRouterHandler] = [
     *users_pages.HANDLERS,
@@ -105,7 +105,6 @@ async def open_site(app: Litestar) -> AsyncIterator[None]:
         )
         heartbeat.start()
         stack.push_async_callback(heartbeat.aclose)
-        app.state.shutdown = Shutdown()
         stack.enter_context(app.state.shutdown.listening())
         yield
 
@@ -130,6 +129,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
     app.state.themes = NAMES
     app.state.metrics = Metrics()
     app.state.load = Load(settings.max_requests)
+    app.state.shutdown = Shutdown(settings.drain_seconds)
     wrap(app, settings)
     return app
 
@@ -141,7 +141,7 @@ def wrap(app: Litestar, settings: Settings) -> None:
     shedding = Shedding(guarded, app.state.load, app.state.metrics, max_streams=settings.max_streams)
     https = settings.site_url.startswith("https://")
     counted = CountRequests(SecureHeaders(shedding, https=https), app.state.metrics)
-    app.asgi_handler = RequestIds(counted)
+    app.asgi_handler = RequestIds(Draining(counted, app.state.shutdown))
 
 
 def _static_files() -> list[Router]:
