@@ -19,7 +19,6 @@ from strvsocial.content import api as content_api
 from strvsocial.content import pages as content_pages
 from strvsocial.content import writing_pages
 from strvsocial.content.renditions import find_rendition
-from strvsocial.db import PEOPLE_WAIT
 from strvsocial.embeddings.index import VectorIndex
 from strvsocial.embeddings.spaces import find_trouble
 from strvsocial.live import Listener
@@ -51,9 +50,10 @@ from strvsocial.web.load import Load
 from strvsocial.web.metrics import CountRequests, Metrics, show_metrics
 from strvsocial.web.openapi import create_openapi_config
 from strvsocial.web.origins import Origins
+from strvsocial.web.records import RecordRequests
 from strvsocial.web.rendering import STATIC, create_template_engine
 from strvsocial.web.shedding import Shedding
-from strvsocial.web.shutdown import Draining, Shutdown
+from strvsocial.web.shutdown import Shutdown
 
 PAGES: list[ControllerRouterHandler] = [
     *users_pages.HANDLERS,
@@ -82,7 +82,7 @@ async def open_site(app: Litestar) -> AsyncIterator[None]:
     """Opens what requests use and closes it when the process ends."""
     settings: Settings = app.state.settings
     async with AsyncExitStack() as stack:
-        opened = open_services(settings, pool_size=settings.database_pool_size, patience=PEOPLE_WAIT)
+        opened = open_services(settings, pool_size=settings.database_pool_size)
         _, app.state.database, app.state.storage = await stack.enter_async_context(opened)
         pool: Any = app.state.database.engine.pool
         app.state.load.start(lambda: pool.checkedout() >= pool.size())
@@ -105,6 +105,7 @@ async def open_site(app: Litestar) -> AsyncIterator[None]:
         )
         heartbeat.start()
         stack.push_async_callback(heartbeat.aclose)
+        app.state.shutdown = Shutdown()
         stack.enter_context(app.state.shutdown.listening())
         yield
 
@@ -112,7 +113,7 @@ async def open_site(app: Litestar) -> AsyncIterator[None]:
 def create_app(settings: Settings | None = None) -> Litestar:
     """The ASGI application."""
     settings = settings or get_settings()
-    configure_logs(settings)
+    configure_logs(settings, "web")
     app = Litestar(
         route_handlers=[*PAGES, Router("/api/v1", route_handlers=API), *MEDIA, *OPERATIONS, *_static_files()],
         lifespan=[open_site],
@@ -129,7 +130,6 @@ def create_app(settings: Settings | None = None) -> Litestar:
     app.state.themes = NAMES
     app.state.metrics = Metrics()
     app.state.load = Load(settings.max_requests)
-    app.state.shutdown = Shutdown(settings.drain_seconds)
     wrap(app, settings)
     return app
 
@@ -141,7 +141,7 @@ def wrap(app: Litestar, settings: Settings) -> None:
     shedding = Shedding(guarded, app.state.load, app.state.metrics, max_streams=settings.max_streams)
     https = settings.site_url.startswith("https://")
     counted = CountRequests(SecureHeaders(shedding, https=https), app.state.metrics)
-    app.asgi_handler = RequestIds(Draining(counted, app.state.shutdown))
+    app.asgi_handler = RequestIds(RecordRequests(counted))
 
 
 def _static_files() -> list[Router]:

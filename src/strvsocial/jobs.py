@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
+from strvsocial import causes, incidents, meters, traces
+from strvsocial.causes import Cause
 from strvsocial.db import Base, Database, Timestamp, bigint_id, ring_after_commit
 
 log = structlog.get_logger()
@@ -70,6 +73,8 @@ class Job(Base):
     last_error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
     finished_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    request_id: Mapped[str | None] = mapped_column(String(64))
+    traceparent: Mapped[str | None] = mapped_column(String(64))
 
 
 class GiveUp(Exception):
@@ -94,6 +99,12 @@ class Claimed:
     attempts: int
     priority: int
     token: int
+    cause: Cause = causes.UNKNOWN
+
+
+def _claimed(row: Any, token: int) -> Claimed:
+    cause = Cause(row.request_id, row.traceparent)
+    return Claimed(row.id, row.kind, row.payload, row.attempts, row.priority, token, cause)
 
 
 @dataclass(frozen=True)
@@ -113,10 +124,13 @@ class Handler:
 
 _ENQUEUE = text(
     """
-    insert into jobs (queue, kind, payload, priority, dedupe_key, run_after)
-    values (:queue, :kind, cast(:payload as jsonb), :priority, :dedupe_key, now() + make_interval(secs => :delay))
+    insert into jobs (queue, kind, payload, priority, dedupe_key, run_after, request_id, traceparent)
+    values (:queue, :kind, cast(:payload as jsonb), :priority, :dedupe_key, now() + make_interval(secs => :delay),
+      :request_id, :traceparent)
     on conflict (dedupe_key) where state = 'queued' and dedupe_key is not null
-    do update set priority = least(jobs.priority, excluded.priority), run_after = least(jobs.run_after, excluded.run_after)
+    do update set priority = least(jobs.priority, excluded.priority), run_after = least(jobs.run_after, excluded.run_after),
+      request_id = coalesce(jobs.request_id, excluded.request_id),
+      traceparent = coalesce(jobs.traceparent, excluded.traceparent)
     """
 )
 
@@ -138,7 +152,7 @@ _CLAIM = text(
     update jobs set state = 'running', attempts = attempts + 1, lease_token = :token,
       lease_until = now() + make_interval(secs => :lease)
     where id in (select id from first union all select id from more)
-    returning id, kind, payload, attempts, priority
+    returning id, kind, payload, attempts, priority, request_id, traceparent
     """
 )
 
@@ -177,7 +191,7 @@ _EXPIRED = text(
       select id from jobs where state = 'running' and lease_until < now() and queue = any(:queues)
       for update skip locked
     )
-    returning id, kind, payload, attempts, priority
+    returning id, kind, payload, attempts, priority, request_id, traceparent
     """
 )
 
@@ -206,6 +220,7 @@ async def enqueue(
             "priority": priority,
             "dedupe_key": dedupe_key,
             "delay": delay,
+            **causes.current()._asdict(),
         },
     )
     ring_after_commit(db, queue)
@@ -216,7 +231,7 @@ async def enqueue_many(
 ) -> None:
     """`enqueue` for many payloads of one kind, each with its dedupe key, in one round trip."""
     if wanted:
-        shared = {"queue": queue, "kind": kind, "priority": priority, "delay": 0}
+        shared = {"queue": queue, "kind": kind, "priority": priority, "delay": 0, **causes.current()._asdict()}
         rows = [
             {**shared, "payload": msgspec.json.encode(dict(payload)).decode(), "dedupe_key": dedupe_key}
             for payload, dedupe_key in wanted
@@ -284,13 +299,30 @@ class Lane:
                     "batches": msgspec.json.encode(batches).decode(),
                 },
             )
-            return sorted(
-                (Claimed(row.id, row.kind, row.payload, row.attempts, row.priority, token) for row in rows),
-                key=lambda job: job.id,
-            )
+            return sorted((_claimed(row, token) for row in rows), key=lambda job: job.id)
 
     async def _work(self, jobs: list[Claimed]) -> None:
-        handler = self.handlers.get(jobs[0].kind)
+        """Runs jobs of one kind together and tells how it went. What they log and want shows what caused them."""
+        handler, first = self.handlers.get(jobs[0].kind), jobs[0]
+        kind = first.kind if handler else "unknown"
+        about: dict[str, Any] = {"kind": kind, "job": first.id} if len(jobs) == 1 else {"kind": kind, "jobs": len(jobs)}
+        started, outcome = time.monotonic(), "stopped"
+        parents = [job.cause.traceparent for job in jobs]
+        with (
+            causes.bound([job.cause for job in jobs], **about),
+            traces.span(f"job {kind}", parents, strv__queue=self.queue, strv__jobs=len(jobs)) as span,
+        ):
+            try:
+                outcome = await self._run(handler, jobs)
+            finally:
+                seconds = time.monotonic() - started
+                span |= {"strv.outcome": outcome} | ({"error": outcome} if outcome in ("failed", "dead") else {})
+                meters.job_results.labels(kind, outcome).inc(len(jobs))
+                meters.job_seconds.labels(kind).observe(seconds)
+                log.info("job.ended", outcome=outcome, seconds=round(seconds, 3), queue=self.queue)
+
+    async def _run(self, handler: Handler | None, jobs: list[Claimed]) -> str:
+        """How it went: `done`, `failed`, `dead`, `postponed`, `taken_over`; `split`: a batch that was then run singly."""
         limit = asyncio.timeout(handler.timeout if handler else None)
         renewal = asyncio.create_task(self._renew(jobs, limit))
         try:
@@ -303,33 +335,35 @@ class Lane:
             raise
         except Postpone as later:
             await self._put_back(jobs, str(later), uncount=1, delay=later.seconds)
+            return "postponed"
         except Exception as error:
             if renewal.done():
-                log.warning("job.taken_over", queue=self.queue, kind=jobs[0].kind, ids=[job.id for job in jobs])
-                return
-            log.warning("job.failed", queue=self.queue, kind=jobs[0].kind, ids=[job.id for job in jobs], exc_info=True)
-            if len(jobs) > 1:  # One bad input must not take its neighbours along: each runs alone next time.
-                await self._work_singly(jobs)
-            else:
-                await self._fail(jobs[0], handler, error)
+                log.warning("job.taken_over", queue=self.queue, ids=[job.id for job in jobs])
+                return "taken_over"
+            log.warning("job.failed", queue=self.queue, ids=[job.id for job in jobs], exc_info=True)
+            if len(jobs) == 1:
+                return await self._fail(jobs[0], handler, error)
+            for job in jobs:  # One bad input must not take its neighbours along: each runs alone next time.
+                await self._work([job])
+            return "split"
         else:
             async with self.database.transaction() as db:
                 await db.execute(_FINISH, {"ids": [job.id for job in jobs], "token": jobs[0].token})
+            return "done"
         finally:
             renewal.cancel()
 
-    async def _work_singly(self, jobs: list[Claimed]) -> None:
-        for job in jobs:
-            await self._work([job])
-
-    async def _fail(self, job: Claimed, handler: Handler | None, error: Exception) -> None:
+    async def _fail(self, job: Claimed, handler: Handler | None, error: Exception) -> str:
         reason = str(error) or repr(error)
         tries = handler.tries if handler else 1
         dead = isinstance(error, GiveUp) or job.attempts >= tries
+        if dead and not isinstance(error, GiveUp):
+            incidents.report(error, kind=job.kind)
         if dead and handler and handler.gave_up:
             # Before the row says so: should we die in between, the next worker finds the row and says it again.
             await handler.gave_up(self.context, job, reason)
         await self._put_back([job], reason, dead=dead, delay=2**job.attempts * random.uniform(0.5, 1))
+        return "dead" if dead else "failed"
 
     async def _put_back(
         self, jobs: list[Claimed], error: str, *, dead: bool = False, uncount: int = 0, delay: float = 0
@@ -366,14 +400,12 @@ async def sweep(database: Database, context: Any, handlers: Mapping[str, Handler
     token = secrets.randbits(62)
     async with database.transaction() as db:
         wanted = {"token": token, "lease": LEASE_SECONDS, "queues": list(own)}
-        expired = [
-            Claimed(row.id, row.kind, row.payload, row.attempts, row.priority, token)
-            for row in await db.execute(_EXPIRED, wanted)
-        ]
+        expired = [_claimed(row, token) for row in await db.execute(_EXPIRED, wanted)]
         await db.execute(_FORGET)
     for job in expired:
         try:
-            await _take_over(database, context, handlers.get(job.kind), job)
+            with causes.bound([job.cause], kind=job.kind, job=job.id):
+                await _take_over(database, context, handlers.get(job.kind), job)
         except Exception as error:  # The others must not wait for it. Its lease runs out, and it is tried again.
             log.warning("job.not_taken_over", id=job.id, kind=job.kind, error=repr(error))
     async with database.read() as connection:
@@ -387,6 +419,9 @@ async def _take_over(database: Database, context: Any, handler: Handler | None, 
     values = {"id": job.id, "token": job.token, "dead": dead, "uncount": 0, "error": DIED, "delay": 0}
     async with database.transaction() as db:
         await db.execute(_PUT_BACK, values)
+    outcome = "dead" if dead else "died"
+    meters.job_results.labels(job.kind if handler else "unknown", outcome).inc()
+    log.warning("job.died", outcome=outcome, attempts=job.attempts)
 
 
 async def keep_sweeping(

@@ -55,6 +55,12 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field("text", validation_alias="STRV_LOG_FORMAT")
     log_level: str = Field("INFO", validation_alias="STRV_LOG_LEVEL")
 
+    metrics_port: int = Field(0, validation_alias="STRV_METRICS_PORT")
+    metrics_host: str = Field("127.0.0.1", validation_alias="STRV_METRICS_HOST")
+    metrics_token: SecretStr | None = Field(None, validation_alias="STRV_METRICS_TOKEN")
+    otlp_endpoint: str | None = Field(None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
+    sentry_dsn: SecretStr | None = Field(None, validation_alias="SENTRY_DSN")
+
     s3_bucket: str | None = Field(None, validation_alias="STRV_S3_BUCKET")
     s3_endpoint_url: str | None = Field(None, validation_alias="STRV_S3_ENDPOINT_URL")
     s3_region: str = Field("us-east-1", validation_alias="STRV_S3_REGION")
@@ -112,6 +118,11 @@ class Settings(BaseSettings):
     def has_pooler(self) -> bool:
         """Whether DATABASE_URL leads to PgBouncer or its like, which may give each transaction another connection."""
         return self.direct_url != self.database_url
+
+    @property
+    def secrets(self) -> list[SecretStr]:
+        """Every setting that must be shown to nobody, where it is set; addresses with passwords are not among them."""
+        return [value for _, value in self if isinstance(value, SecretStr)]
 
     def max_bytes(self, media_type: str) -> int:
         """The largest file of a media type (`image`, `gif`, `audio`, `video`)."""

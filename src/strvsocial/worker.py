@@ -118,7 +118,7 @@ async def _shutdown(ctx: dict[str, Any]) -> None:
 
 async def _start_worker(ctx: dict[str, Any]) -> None:
     settings = get_settings()
-    configure_logs(settings)
+    configure_logs(settings, "worker")
     stack = ctx["stack"] = AsyncExitStack()
     ctx["context"] = await open_context(stack, settings)
     await asyncio.to_thread(remove_stale, settings.data_dir / "tmp")
@@ -128,7 +128,7 @@ async def _start_worker(ctx: dict[str, Any]) -> None:
 
 async def _start_embedder(ctx: dict[str, Any]) -> None:
     settings = get_settings()
-    configure_logs(settings)
+    configure_logs(settings, "embedder")
     stack = ctx["stack"] = AsyncExitStack()
     context = ctx["context"] = await open_context(stack, settings)
     context.models = ActiveModels(settings, context.database)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +18,7 @@ from tests.front_door import Member, Site, running_site
 from tests.s3 import S3Server
 
 from strvsocial.content.processing import process_attachment
-from strvsocial.local.services import Services, running_services
-from strvsocial.settings import ROOT, Settings
+from strvsocial.settings import Settings
 
 
 @dataclass
@@ -37,9 +33,8 @@ class Town:
     post: str
     picture: bytes
 
-    async def read(self, only: Collection[str] = ()) -> Walk:
-        """What every page answers, or `only` those."""
-        return await read_all(self.site, self.person, self.post, only)
+    async def read(self) -> Walk:
+        return await read_all(self.site, self.person, self.post)
 
     async def write(self) -> Walk:
         return await write_all(self.site, self.person, self.post, self.picture)
@@ -104,18 +99,3 @@ async def open_town(settings: Settings, picture: bytes) -> AsyncIterator[OpenTow
             return town
 
         yield open_one
-
-
-@pytest.fixture(scope="module")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    """A PostgreSQL of one's own, migrated, which may be killed."""
-    folder = tmp_path_factory.mktemp("servers")
-    with running_services(folder, database="strv", redis_url="redis://127.0.0.1:1/0") as services:
-        subprocess.run(
-            [sys.executable, "-m", "alembic", "upgrade", "head"],
-            cwd=ROOT,
-            check=True,
-            env={**os.environ, "DATABASE_URL": services.database_url, "PYTHONPATH": str(ROOT / "src")},
-            capture_output=True,
-        )
-        yield services

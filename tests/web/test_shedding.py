@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-import httpx
 import pytest
 import pytest_asyncio
 from litestar import get
@@ -61,7 +60,7 @@ def _with_wait(crowd: Crowd, seconds: float) -> None:
 
 async def test_searches_of_strangers_are_refused_first_and_writers_last(crowd: Crowd) -> None:
     anyone = crowd.site.anonymous
-    asked: dict[str, Callable[[], Awaitable[httpx.Response]]] = {
+    asked = {
         "search": lambda: anyone.get("/search?q=sea"),
         "page": lambda: anyone.get("/explore"),
         "own page": lambda: crowd.alice.browser.get("/explore"),
@@ -71,7 +70,7 @@ async def test_searches_of_strangers_are_refused_first_and_writers_last(crowd: C
         _with_wait(crowd, wait)
         tasks = []
         for at, ask in enumerate(asked.values()):
-            task = asyncio.ensure_future(ask())
+            task = asyncio.create_task(ask())
             if at < refused:
                 async with asyncio.timeout(1):
                     assert (await task).status_code == 503

@@ -13,6 +13,7 @@ import msgspec
 import structlog
 from sqlalchemy import text
 
+from strvsocial import causes
 from strvsocial.content.embedding_rows import finish_posts, load_posts, save_analyses, save_heard, want_again
 from strvsocial.db import Database
 from strvsocial.embeddings import pipeline, vectors
@@ -55,14 +56,15 @@ async def embed_posts(context: EmbedderContext, jobs: list[Claimed]) -> None:
     except StrvError as missing:
         raise Postpone(missing.message, seconds=30) from missing
     try:
-        await _embed(context, active, {job.payload["post_id"]: job.priority for job in jobs})
+        await _embed(context, active, {job.payload["post_id"]: job for job in jobs})
     except Unavailable as resting:
         raise Postpone(resting.message, seconds=15) from resting
 
 
-async def _embed(context: Context, active: Active, priorities: dict[int, int]) -> None:
-    for post_id in await embed_together(context, active, list(priorities)):
-        await want_again(context.database, post_id, priorities[post_id])
+async def _embed(context: Context, active: Active, jobs: dict[int, Claimed]) -> None:
+    for post_id in await embed_together(context, active, list(jobs)):
+        with causes.bound([jobs[post_id].cause]):
+            await want_again(context.database, post_id, jobs[post_id].priority)
 
 
 async def embed_together(context: Context, active: Active, post_ids: list[int], *, finish: bool = True) -> list[int]:

@@ -29,6 +29,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
+
+from strvsocial import meters, traces
+
+log = structlog.get_logger()
 
 CHILDREN = Path(__file__).parent / "children"
 STDOUT_BYTES, STDERR_BYTES = 1_000_000, 8_000
@@ -128,10 +133,10 @@ async def run_child(name: str, request: dict[str, Any], folder: Path, limits: Li
     A child that cannot read the file answers `{"refused": reason}`.
     """
     command = [sys.executable, "-I", str(CHILDREN / f"{name}.py"), msgspec.json.encode(request).decode()]
-    output, log = await _run(command, folder, limits)
+    output, log_end = await _run(command, folder, limits)
     answer: dict[str, Any] = msgspec.json.decode(output.strip().rpartition(b"\n")[2] or b"{}")
     if "refused" in answer:
-        raise Refused(answer["refused"], log, answer)
+        raise Refused(answer["refused"], log_end, answer)
     return answer
 
 
@@ -188,30 +193,80 @@ def _major_version(path: str) -> int:
 async def _run(
     command: Sequence[str], folder: Path, limits: Limits, on_line: Callable[[bytes], None] | None = None
 ) -> tuple[bytes, str]:
-    """Runs one program in the sandbox. Returns its standard output and the end of its standard error."""
-    process = await asyncio.create_subprocess_exec(
-        *await _wrap(command, folder, limits),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=folder,
-        env=_environment(folder),
-        start_new_session=True,
-    )
-    try:
-        async with asyncio.timeout(limits.wall):
-            output, log, status = await asyncio.gather(
-                _read_output(process, on_line), _read_end(process), process.wait()
-            )
-    except TimeoutError:
-        raise TimedOut(f"the decoder was stopped after {limits.wall:.0f} seconds") from None
-    finally:
-        await asyncio.shield(_end(process))
-    if status - 128 in FAULTS | {signal.SIGKILL}:
-        status = 128 - status  # The walls report a signal as a shell would.
+    """Runs one program in the sandbox. Returns its standard output and the end of its standard error.
+
+    How it went is logged, counted and traced, with the id of the request that it runs for. The program hears nothing of it.
+    """
+    program = Path(command[2]).stem if command[0] == sys.executable else "ffmpeg"
+    started, outcome, used = time.monotonic(), "stopped", dict[str, Any]()
+    with traces.span(f"decoder {program}") as span:
+        try:
+            status, output, log_end = await _spawn(command, folder, limits, on_line, used)
+            outcome = "ok" if status == 0 else "failed"
+        except TimedOut:
+            outcome = "timed_out"
+            raise
+        finally:
+            seconds = time.monotonic() - started
+            span |= {
+                "strv.outcome": outcome,
+                "process.exit.code": used.get("exit"),
+                "strv.peak_bytes": used.get("peak"),
+            }
+            span |= {} if outcome == "ok" else {"error": outcome}
+            meters.decoder_runs.labels(program, outcome).inc()
+            meters.decoder_seconds.labels(program).observe(seconds)
+            log.info("decoder.ended", program=program, outcome=outcome, seconds=round(seconds, 3), **used)
     if status != 0:
-        raise Crashed(status, log)
-    return output, log
+        raise Crashed(status, log_end)
+    return output, log_end
+
+
+async def _spawn(
+    command: Sequence[str],
+    folder: Path,
+    limits: Limits,
+    on_line: Callable[[bytes], None] | None,
+    used: dict[str, Any],
+) -> tuple[int, bytes, str]:
+    """Starts the program and waits for it: exit status, output, log. `used` hears `exit`, `peak` (bytes), `cpu` (seconds)."""
+    reading, writing = os.pipe()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *await _wrap(command, folder, limits, report=writing),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=folder,
+            env=_environment(folder),
+            start_new_session=True,
+            pass_fds=(writing,),
+        )
+        try:
+            async with asyncio.timeout(limits.wall):
+                output, log_end, status = await asyncio.gather(
+                    _read_output(process, on_line), _read_end(process), process.wait()
+                )
+        except TimeoutError:
+            raise TimedOut(f"the decoder was stopped after {limits.wall:.0f} seconds") from None
+        finally:
+            await asyncio.shield(_end(process))
+        if status - 128 in FAULTS | {signal.SIGKILL}:
+            status = 128 - status  # The walls report a signal as a shell would.
+        used |= {"exit": status, **_read_report(reading)}
+        return status, output, log_end
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def _read_report(reading: int) -> dict[str, Any]:
+    """What the waiting process wrote before it ended, if it came to that. A few bytes: they wait in the pipe."""
+    os.set_blocking(reading, False)
+    try:
+        return dict(msgspec.json.decode(os.read(reading, 1_000)))
+    except (BlockingIOError, msgspec.DecodeError):
+        return {}
 
 
 async def _end(process: Process) -> None:
@@ -272,7 +327,7 @@ def _readable() -> list[str]:
     return [path for path in dict.fromkeys(paths) if path and os.path.exists(path)]
 
 
-async def _wrap(command: Sequence[str], folder: Path, limits: Limits) -> list[str]:
+async def _wrap(command: Sequence[str], folder: Path, limits: Limits, report: int) -> list[str]:
     """The command with its walls around it."""
     readable = await asyncio.to_thread(_readable)
     bubblewrap = await _find_bubblewrap()
@@ -287,6 +342,7 @@ async def _wrap(command: Sequence[str], folder: Path, limits: Limits) -> list[st
         "unshare": not bubblewrap,
         "readable": [*readable, "/dev/shm", "/proc"] if bubblewrap else readable,  # noqa: S108
         "writable": [str(folder), *DEVICES],
+        "report": report,
     }
     launch = [sys.executable, "-I", "-S", str(CHILDREN / "launch.py"), msgspec.json.encode(spec).decode(), *command]
     if not bubblewrap:

@@ -1,7 +1,8 @@
 """Gives up every right that a decoder does not need, then becomes the decoder.
 
 Started as `python -I -S launch.py SPEC PROGRAM ARGUMENT…`, standard library only, so that it costs some 20 ms. SPEC is
-JSON: `limits` (cpu, memory, file_size, files), `parent` (process id), `unshare`, `readable` and `writable` (paths).
+JSON: `limits` (cpu, memory, file_size, files), `parent` (process id), `unshare`, `readable` and `writable` (paths), `report`
+(a file descriptor: what the decoder used is written to it as JSON; the decoder itself does not have it).
 What the kernel does not offer is skipped: `strvsocial.media.sandbox.capabilities` finds out what holds.
 """
 
@@ -46,32 +47,42 @@ def limit(limits: dict[str, int]) -> None:
         resource.setrlimit(getattr(resource, name), (limits[value], limits[value]))
 
 
-def leave_network_and_processes() -> None:
+def leave_network_and_processes(report: int) -> bool:
     """Moves into user, network, process and IPC namespaces of its own: no network, nobody else, none left behind.
 
     The first process of a process namespace takes all others along when it ends, and cannot be stopped by most signals
-    from inside. So a small one waits in that place, and another waits outside to hand on the exit status.
+    from inside. So a small one waits in that place, and another waits outside to hand on the exit status. False where the
+    kernel does not allow it.
     """
     user, group = os.geteuid(), os.getegid()
     if libc.unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWIPC) != 0:
-        return
+        return False
     for name, text in (("setgroups", "deny"), ("gid_map", f"{group} {group} 1"), ("uid_map", f"{user} {user} 1")):
         with open(f"/proc/self/{name}", "w") as file:
             file.write(text)
     # The count of processes is kept per namespace, so that a limit here bothers nobody else.
     resource.setrlimit(resource.RLIMIT_NPROC, (256, 256))
-    for _ in ("the first process inside", "the decoder"):
-        child = os.fork()
-        if child:
-            wait_for(child)
-        die_with_parent()
+    become_child(None)  # The first process inside.
+    become_child(report)
+    return True
 
 
-def wait_for(child: int) -> None:
+def become_child(report: int | None) -> None:
+    """Goes on in a child; this process waits for it, tells what it used, and ends as it ends."""
+    child = os.fork()
+    if child:
+        wait_for(child, report)
+    die_with_parent()
+
+
+def wait_for(child: int, report: int | None) -> None:
     """Ends as the child ends: with its exit status, or 128 and the number of its signal."""
     while True:
-        ended, status = os.wait()
+        ended, status, used = os.wait3(0)
         if ended == child:
+            if report is not None:
+                told = {"peak": used.ru_maxrss * 1024, "cpu": round(used.ru_utime + used.ru_stime, 3)}
+                os.write(report, json.dumps(told).encode())
             code = os.waitstatus_to_exitcode(status)
             os._exit(code if code >= 0 else 128 - code)
 
@@ -121,10 +132,11 @@ def main(spec: dict[str, Any], command: list[str]) -> None:
         die_with_parent()
         if spec["parent"] and os.getppid() != spec["parent"]:
             os._exit(1)  # The worker died before it could take this process along.
-        if spec["unshare"]:
-            leave_network_and_processes()
+        if not spec["unshare"] or not leave_network_and_processes(spec["report"]):
+            become_child(spec["report"])
         libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         hide_files(spec["readable"], spec["writable"])
+    os.set_inheritable(spec["report"], False)
     for ignored_by_python in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(ignored_by_python, signal.SIG_DFL)
     os.execv(command[0], command)  # noqa: S606
