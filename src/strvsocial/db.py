@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
 from sqlalchemy import BigInteger, DateTime, Identity, MetaData
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
@@ -81,6 +82,15 @@ def _create_engine(settings: Settings, pool_size: int) -> AsyncEngine:
         hide_parameters=True,  # Errors are logged, and rows hold addresses and hashes.
         connect_args={"timeout": 5, "command_timeout": 60, **(_BEHIND_POOLER if settings.has_pooler else {})},
     )
+
+
+async def is_pooled(connection: asyncpg.Connection[Any]) -> bool:
+    """Whether something answers in PostgreSQL's place: a pooler names other process numbers than it lends.
+
+    Open `connection` with `statement_cache_size=0`; through a pooler named statements may fail.
+    """
+    backend: int = await connection.fetchval("select pg_backend_pid()")
+    return backend != connection.get_server_pid()
 
 
 class Database:

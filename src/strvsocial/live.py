@@ -19,7 +19,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from strvsocial.db import plain_url
+from strvsocial.db import is_pooled, plain_url
 
 log = structlog.get_logger()
 
@@ -96,7 +96,9 @@ class Listener:
         while True:
             connection = None
             try:
-                connection = await asyncpg.connect(plain_url(self.url), timeout=5)
+                connection = await asyncpg.connect(plain_url(self.url), timeout=5, statement_cache_size=0)
+                if await is_pooled(connection):
+                    log.warning("live.through_a_pooler", hint="Set DATABASE_DIRECT_URL: `strvsocial doctor` says more.")
                 await connection.add_listener(EVENTS, self._on_event)
                 await connection.add_listener(VECTORS, lambda *_: self.on_vectors())
                 self.on_vectors()

@@ -15,6 +15,9 @@ from strvsocial.operations.findings import Finding, look
 from strvsocial.settings import Settings
 
 _DATABASE_HINT = "Is PostgreSQL running where DATABASE_URL says, and do user and password fit? (make up starts one.)"
+_DIRECT_HINT = (
+    "Is PostgreSQL within reach where DATABASE_URL says, and DATABASE_DIRECT_URL if a pooler is in front of it?"
+)
 _REDIS_HINT = "Is Redis or Valkey running where REDIS_URL says, and does the password fit? (make up starts one.)"
 
 
@@ -26,6 +29,7 @@ async def examine(settings: Settings) -> list[Finding]:
         redis_findings = await look("redis", partial(services.check_redis, redis), _REDIS_HINT)
         reachable = redis_findings[0].state != "fail"
         findings += await _examine_database(settings, redis if reachable else None)
+        findings += await look("live", partial(services.check_live, settings), _DIRECT_HINT)
         findings += redis_findings
         if reachable:
             findings += await look("workers", partial(services.check_workers, redis), _REDIS_HINT)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 
+import asyncpg
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from redis.asyncio import Redis
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from strvsocial.db import is_pooled, plain_url
 from strvsocial.doorbell import arq_queue
 from strvsocial.errors import NotFound
 from strvsocial.ids import new_id
@@ -22,6 +27,7 @@ from strvsocial.storage import open_storage
 EXTENSIONS = ("pg_trgm", "unaccent")
 OLDEST_POSTGRESQL = 14
 DRIFT_SECONDS = 2.0
+NEWS_SECONDS = 2.0
 MIGRATE = "Run the Procfile's release process: alembic upgrade head"
 
 
@@ -32,6 +38,45 @@ async def check_database(reader: AsyncConnection) -> list[Finding]:
     if version // 10000 < OLDEST_POSTGRESQL:
         return [Finding("database", "fail", told, f"Upgrade it to PostgreSQL {OLDEST_POSTGRESQL} or newer.")]
     return [Finding("database", "ok", told)]
+
+
+async def check_live(settings: Settings) -> list[Finding]:
+    """Listens past the pooler, if there is one, to what is said through it."""
+    async with _connected(settings.direct_url) as listener, _connected(settings.database_url) as speaker:
+        if await _hears(listener, speaker):
+            way = "past the pooler" if settings.has_pooler else "directly"
+            return [Finding("live", "ok", f"news arrive ({way})")]
+        if not await is_pooled(listener):
+            told = "DATABASE_DIRECT_URL leads to another database than DATABASE_URL"
+            return [
+                Finding("live", "fail", told, "Name the same database in both: one through the pooler, one past it.")
+            ]
+    hint = "Set DATABASE_DIRECT_URL to PostgreSQL's own address: migrations, live news and statements need to know it."
+    if settings.has_pooler:
+        return [Finding("live", "fail", "DATABASE_DIRECT_URL leads to a pooler, too", hint)]
+    told = "DATABASE_URL leads to a pooler, and DATABASE_DIRECT_URL is not set"
+    return [Finding("live", "fail", told, hint)]
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[asyncpg.Connection[Any]]:
+    connection = await asyncpg.connect(plain_url(url), timeout=5, statement_cache_size=0)
+    try:
+        yield connection
+    finally:
+        await connection.close(timeout=1)
+
+
+async def _hears(listener: asyncpg.Connection[Any], speaker: asyncpg.Connection[Any]) -> bool:
+    channel, heard = f"strv_doctor_{new_id()}", asyncio.Event()
+    await listener.add_listener(channel, lambda *_: heard.set())
+    await speaker.execute("select pg_notify($1, '')", channel)
+    try:
+        async with asyncio.timeout(NEWS_SECONDS):
+            await heard.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 async def check_clock(reader: AsyncConnection) -> list[Finding]:
