@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
+from strvsocial.local.system_packages import PGBOUNCER
+
 SERVER_CONNECTIONS = 4
 """To each database: far fewer than the processes of a site hold to the pooler."""
 
@@ -55,10 +57,9 @@ class Pooler(NamedTuple):
 @contextmanager
 def pgbouncer(server: str, *, pool_size: int = SERVER_CONNECTIONS) -> Iterator[Pooler]:
     """A PgBouncer before the PostgreSQL server at `server`, for every database of it, while the block runs."""
-    binary = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
-    assert binary, "this needs PgBouncer (Debian and Ubuntu: apt install pgbouncer)"
+    binary = PGBOUNCER.get()
     folder = Path(tempfile.mkdtemp(prefix="strv-pgbouncer-"))
-    # It refuses to run as root, and says nothing useful then.
+    # It refuses to run as root.
     account = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
     url = urlsplit(server)
     with socket.socket() as free:

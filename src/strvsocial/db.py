@@ -89,8 +89,9 @@ async def is_pooled(connection: asyncpg.Connection[Any]) -> bool:
 
     Open `connection` with `statement_cache_size=0`; through a pooler named statements may fail.
     """
-    backend: int = await connection.fetchval("select pg_backend_pid()")
-    return backend != connection.get_server_pid()
+    named: int = connection.get_server_pid()
+    lent: int = await connection.fetchval("select pg_backend_pid()")
+    return named != lent
 
 
 class Database:

@@ -9,10 +9,10 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
-from tests.pgbouncer import SERVER_CONNECTIONS
+from tests.pgbouncer import INI, SERVER_CONNECTIONS
 
 from strvsocial.db import Database
-from strvsocial.settings import Settings
+from strvsocial.settings import ROOT, Settings
 
 WORKERS, TIMES = 40, 10
 LEFT = "select (select count(*) from pg_prepared_statements), (select count(*) from pg_listening_channels()), pg_sleep(0.2)"
@@ -96,3 +96,15 @@ async def test_a_statement_is_cancelled_through_the_pooler(settings: Settings) -
                     await asyncio.sleep(0.05)
     finally:
         await database.aclose()
+
+
+def test_the_handbook_shows_what_was_run() -> None:
+    shown = (ROOT / "docs/operating/pgbouncer.md").read_text().split("```ini\n")[1].split("```")[0]
+    told = {
+        "host": "127.0.0.1",
+        "port": 5432,
+        "listen_port": 6432,
+        "users": "/etc/pgbouncer/userlist.txt",
+        "pool_size": 20,
+    }
+    assert shown == INI.format(**told)
