@@ -165,7 +165,7 @@ def serving(
         env={**environment_of(settings), "PORT": str(port), **environment},
     )
     try:
-        _wait_until_alive(f"http://127.0.0.1:{port}/livez", process)
+        wait_until_alive(f"http://127.0.0.1:{port}/livez", process)
         yield f"http://127.0.0.1:{port}", process
     finally:
         process.terminate()
@@ -183,7 +183,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
     return environment
 
 
-def _wait_until_alive(url: str, process: subprocess.Popen[bytes]) -> None:
+def wait_until_alive(url: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 30
     while process.poll() is None and time.monotonic() < deadline:
         try:
