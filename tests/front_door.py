@@ -69,6 +69,8 @@ class Site:
     app: Litestar
     settings: Settings
     database: Database
+    address: str = ""
+    """Where clients go, when not straight into the application: an nginx before another process on the same settings."""
     people: dict[str, Member] = field(default_factory=dict)
     clients: list[httpx.AsyncClient] = field(default_factory=list)
 
@@ -79,9 +81,12 @@ class Site:
 
     def client(self, *, app: Any = None, raise_errors: bool = True, **options: Any) -> httpx.AsyncClient:
         """A client of the application, or of another one."""
-        application: Any = app or self.app
-        transport = httpx.ASGITransport(application, raise_app_exceptions=raise_errors)
-        client = httpx.AsyncClient(transport=transport, base_url=ORIGIN, **options)
+        if self.address and app is None:
+            client = httpx.AsyncClient(base_url=self.address, **options)
+        else:
+            application: Any = app or self.app
+            transport = httpx.ASGITransport(application, raise_app_exceptions=raise_errors)
+            client = httpx.AsyncClient(transport=transport, base_url=ORIGIN, **options)
         self.clients.append(client)
         return client
 

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 from strvsocial.local.ports import free_port, is_taken
 from strvsocial.local.system_packages import NGINX
-from strvsocial.settings import ROOT
+from strvsocial.settings import ROOT, Settings
 
 SHIPPED = ROOT / "deploy" / "nginx"
 MAIN = """
@@ -97,7 +97,7 @@ def running_nginx(
 ) -> Iterator[Nginx]:
     """nginx on a free port of loopback, leading to web processes by their addresses (http://127.0.0.1:8001).
 
-    `more` is written into the server block (an include of `strv/media-….conf`, say); with `tls` it speaks https.
+    `more` is written into the server block (`media_of(settings)`, say); with `tls` it speaks https.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
@@ -122,6 +122,13 @@ def running_nginx(
     finally:
         process.terminate()
         process.wait(20)
+
+
+def media_of(settings: Settings) -> str:
+    """What lets nginx send the media of a site with `media_accel="nginx"`, from its files or its bucket."""
+    if settings.s3_bucket:
+        return f"set $strv_bucket {settings.s3_endpoint_url}/{settings.s3_bucket}; include strv/media-bucket.conf;"
+    return f"set $strv_media {settings.data_dir}/media/objects; include strv/media-files.conf;"
 
 
 def check_configuration(folder: Path) -> subprocess.CompletedProcess[str]:

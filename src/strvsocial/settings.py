@@ -61,6 +61,7 @@ class Settings(BaseSettings):
     otlp_endpoint: str | None = Field(None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
     sentry_dsn: SecretStr | None = Field(None, validation_alias="SENTRY_DSN")
 
+    media_accel: Literal["off", "nginx"] = Field("off", validation_alias="STRV_MEDIA_ACCEL")
     s3_bucket: str | None = Field(None, validation_alias="STRV_S3_BUCKET")
     s3_endpoint_url: str | None = Field(None, validation_alias="STRV_S3_ENDPOINT_URL")
     s3_region: str = Field("us-east-1", validation_alias="STRV_S3_REGION")

@@ -127,6 +127,9 @@ class FileStorage:
         finally:
             file.close()
 
+    async def internal_address(self, key: str) -> str:
+        return f"/-/media/files/{check_key(key)}"
+
     async def stat(self, key: str) -> StoredObject | None:
         try:
             return await _in_thread(self._stat, key)

@@ -31,6 +31,8 @@ log = structlog.get_logger()
 PIECE_BYTES = 256 * 1024
 SINGLE_PUT_BYTES = 32 * 1024 * 1024
 """Files up to this size are stored by one request, larger ones in parts."""
+SIGNED_SECONDS = 60
+"""How long nginx may begin to fetch an object that somebody was allowed to see."""
 _MOST_PARTS = 9_000
 _MISSING = {"NoSuchKey", "NoSuchUpload", "NotFound", "404"}
 _DELETE_BATCH = 1_000
@@ -65,6 +67,7 @@ def _is_private(endpoint: str | None) -> bool:
 
 def _configuration(settings: Settings) -> Config:
     return Config(
+        signature_version="s3v4",
         connect_timeout=3,
         read_timeout=30,
         retries={"mode": "standard", "total_max_attempts": 4},
@@ -118,6 +121,11 @@ class S3Storage:
             async with body:
                 while piece := await body.read(PIECE_BYTES):
                     yield piece
+
+    async def internal_address(self, key: str) -> str:
+        wanted = {"Bucket": self.bucket, "Key": check_key(key)}
+        signed = await self.client.generate_presigned_url("get_object", Params=wanted, ExpiresIn=SIGNED_SECONDS)
+        return f"/-/media/bucket/{key}?{urlsplit(signed).query}"
 
     async def stat(self, key: str) -> StoredObject | None:
         try:
