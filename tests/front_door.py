@@ -163,6 +163,7 @@ def serving(
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "uvicorn", "--factory", "strvsocial.app:create_app", "--no-access-log"]
+    command += ["--http", "strvsocial.web.connections:Connection", "--timeout-graceful-shutdown", "6"]
     process = subprocess.Popen(
         [*command, "--no-proxy-headers", "--host", "127.0.0.1", "--port", str(port)],
         cwd=ROOT,

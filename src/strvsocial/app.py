@@ -19,6 +19,7 @@ from strvsocial.content import api as content_api
 from strvsocial.content import pages as content_pages
 from strvsocial.content import writing_pages
 from strvsocial.content.renditions import find_rendition
+from strvsocial.db import PEOPLE_WAIT
 from strvsocial.embeddings.index import VectorIndex
 from strvsocial.embeddings.spaces import find_trouble
 from strvsocial.live import Listener
@@ -53,7 +54,7 @@ from strvsocial.web.origins import Origins
 from strvsocial.web.records import RecordRequests
 from strvsocial.web.rendering import STATIC, create_template_engine
 from strvsocial.web.shedding import Shedding
-from strvsocial.web.shutdown import Shutdown
+from strvsocial.web.shutdown import Draining, Shutdown
 
 PAGES: list[ControllerRouterHandler] = [
     *users_pages.HANDLERS,
@@ -82,7 +83,7 @@ async def open_site(app: Litestar) -> AsyncIterator[None]:
     """Opens what requests use and closes it when the process ends."""
     settings: Settings = app.state.settings
     async with AsyncExitStack() as stack:
-        opened = open_services(settings, pool_size=settings.database_pool_size)
+        opened = open_services(settings, pool_size=settings.database_pool_size, patience=PEOPLE_WAIT)
         _, app.state.database, app.state.storage = await stack.enter_async_context(opened)
         pool: Any = app.state.database.engine.pool
         app.state.load.start(lambda: pool.checkedout() >= pool.size())
@@ -105,7 +106,6 @@ async def open_site(app: Litestar) -> AsyncIterator[None]:
         )
         heartbeat.start()
         stack.push_async_callback(heartbeat.aclose)
-        app.state.shutdown = Shutdown()
         stack.enter_context(app.state.shutdown.listening())
         yield
 
@@ -130,6 +130,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
     app.state.themes = NAMES
     app.state.metrics = Metrics()
     app.state.load = Load(settings.max_requests)
+    app.state.shutdown = Shutdown(settings.drain_seconds)
     wrap(app, settings)
     return app
 
@@ -141,7 +142,7 @@ def wrap(app: Litestar, settings: Settings) -> None:
     shedding = Shedding(guarded, app.state.load, app.state.metrics, max_streams=settings.max_streams)
     https = settings.site_url.startswith("https://")
     counted = CountRequests(SecureHeaders(shedding, https=https), app.state.metrics)
-    app.asgi_handler = RequestIds(RecordRequests(counted))
+    app.asgi_handler = RequestIds(RecordRequests(Draining(counted, app.state.shutdown)))
 
 
 def _static_files() -> list[Router]:

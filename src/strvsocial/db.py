@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
-from sqlalchemy import BigInteger, DateTime, Identity, MetaData
+from sqlalchemy import BigInteger, DateTime, Identity, MetaData, event
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncEngine,
@@ -22,6 +23,7 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
+from strvsocial.errors import Unavailable
 from strvsocial.settings import Settings
 
 Ring = Callable[[set[str]], Awaitable[None]]
@@ -63,6 +65,23 @@ def plain_url(url: str) -> str:
     return async_url(url).replace("postgresql+asyncpg://", "postgresql://", 1)
 
 
+class Patience(NamedTuple):
+    """How long a process waits for PostgreSQL, in seconds: for a connection of its pool, for a new one, for a lock that
+    somebody else holds (None: as long as for the statement), and for one statement."""
+
+    pool: float
+    connect: float
+    lock: float | None
+    statement: float
+
+
+PEOPLE_WAIT = Patience(pool=1.5, connect=1.5, lock=1.5, statement=8)
+"""Of web processes: a page that cannot be had says so within two seconds."""
+NOBODY_WAITS = Patience(pool=2, connect=5, lock=None, statement=60)
+"""Of workers and commands."""
+ALIVE_SECONDS = 1.0
+"""How soon an idle connection must answer to count as alive."""
+
 # A pooler in transaction mode gives each transaction another server connection, so no prepared statement may be kept.
 # Without a name, a statement is parsed again in the round trip that runs it, and none is left behind on the server.
 _BEHIND_POOLER: dict[str, Any] = {
@@ -72,16 +91,39 @@ _BEHIND_POOLER: dict[str, Any] = {
 }
 
 
-def _create_engine(settings: Settings, pool_size: int) -> AsyncEngine:
-    return create_async_engine(
+def _create_engine(settings: Settings, pool_size: int, patience: Patience) -> AsyncEngine:
+    connect_args: dict[str, Any] = {"timeout": patience.connect, "command_timeout": patience.statement}
+    if settings.has_pooler:
+        connect_args |= _BEHIND_POOLER
+    elif patience.lock is not None:  # A pooler would refuse a connection with a setting of its own.
+        connect_args["server_settings"] = {"lock_timeout": f"{patience.lock * 1000:.0f}"}
+    engine = create_async_engine(
         async_url(settings.database_url),
         pool_size=pool_size,
         max_overflow=0,
-        pool_timeout=2,
-        pool_pre_ping=True,
+        pool_timeout=patience.pool,
         hide_parameters=True,  # Errors are logged, and rows hold addresses and hashes.
-        connect_args={"timeout": 5, "command_timeout": 60, **(_BEHIND_POOLER if settings.has_pooler else {})},
+        connect_args=connect_args,
     )
+    event.listen(engine.sync_engine, "checkout", _check_alive)
+    return engine
+
+
+def _check_alive(connection: Any, record: Any, _: Any) -> None:
+    """Asks a connection that was used before whether it still lives. All are made anew when it was closed.
+
+    SQLAlchemy's own question would wait for as long as a statement may take, and then as long again for a good-bye.
+    """
+    if not record.info.setdefault("was_used", False):
+        record.info["was_used"] = True
+        return
+    try:
+        connection.run_async(lambda driver: driver.execute("select", timeout=ALIVE_SECONDS))
+    except TimeoutError as error:
+        connection.driver_connection.terminate()
+        raise Unavailable from error  # Another connection would keep people waiting as long.
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise InvalidatePoolError from error
 
 
 async def is_pooled(connection: asyncpg.Connection[Any]) -> bool:
@@ -97,8 +139,15 @@ async def is_pooled(connection: asyncpg.Connection[Any]) -> bool:
 class Database:
     """One process's access to PostgreSQL. Close it with `aclose()`."""
 
-    def __init__(self, settings: Settings, *, pool_size: int = 10, ring: Ring | None = None) -> None:
-        self.engine = _create_engine(settings, pool_size)
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        pool_size: int = 10,
+        patience: Patience = NOBODY_WAITS,
+        ring: Ring | None = None,
+    ) -> None:
+        self.engine = _create_engine(settings, pool_size, patience)
         self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         self.ring = ring

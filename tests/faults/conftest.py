@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import secrets
-from collections.abc import AsyncIterator, Callable
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +21,8 @@ from tests.front_door import Member, Site, running_site
 from tests.s3 import S3Server
 
 from strvsocial.content.processing import process_attachment
-from strvsocial.settings import Settings
+from strvsocial.local.services import Services, running_services
+from strvsocial.settings import ROOT, Settings
 
 
 @dataclass
@@ -33,8 +37,9 @@ class Town:
     post: str
     picture: bytes
 
-    async def read(self) -> Walk:
-        return await read_all(self.site, self.person, self.post)
+    async def read(self, only: Collection[str] = ()) -> Walk:
+        """What every page answers, or `only` those."""
+        return await read_all(self.site, self.person, self.post, only)
 
     async def write(self) -> Walk:
         return await write_all(self.site, self.person, self.post, self.picture)
@@ -99,3 +104,18 @@ async def open_town(settings: Settings, picture: bytes) -> AsyncIterator[OpenTow
             return town
 
         yield open_one
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """A PostgreSQL of one's own, migrated, which may be killed."""
+    folder = tmp_path_factory.mktemp("servers")
+    with running_services(folder, database="strv", redis_url="redis://127.0.0.1:1/0") as services:
+        subprocess.run(
+            [sys.executable, "-m", "alembic", "upgrade", "head"],
+            cwd=ROOT,
+            check=True,
+            env={**os.environ, "DATABASE_URL": services.database_url, "PYTHONPATH": str(ROOT / "src")},
+            capture_output=True,
+        )
+        yield services

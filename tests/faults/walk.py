@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import httpx
@@ -54,7 +55,7 @@ class Walk:
         return True
 
 
-def pages_of(member: Member, post: str, tag: str) -> dict[str, str]:
+def pages_of(member: Member, post: str) -> dict[str, str]:
     """The addresses of every kind of page that a signed-in person reads, by name."""
     return {
         "feed": "/",
@@ -65,7 +66,7 @@ def pages_of(member: Member, post: str, tag: str) -> dict[str, str]:
         "edit": f"/p/{post}/edit",
         "profile": f"/u/{member.username}",
         "followers": f"/u/{member.username}/followers",
-        "tag": f"/t/{tag}",
+        "tag": "/t/alps",
         "search": "/search?q=hut",
         "create": "/create",
         "settings": "/settings",
@@ -76,15 +77,17 @@ def pages_of(member: Member, post: str, tag: str) -> dict[str, str]:
     }
 
 
-async def read_all(site: Site, member: Member, post: str, tag: str = "alps") -> Walk:
-    """Every page, as somebody who is signed in; and those that are for nobody in particular."""
+NOBODY = {"login": "/login", "signup": "/signup", "explore, signed out": "/explore"}
+
+
+async def read_all(site: Site, member: Member, post: str, only: Collection[str] = ()) -> Walk:
+    """Every page, or `only` some, as somebody who is signed in; and those that are for nobody in particular."""
     walk = Walk()
-    async with _browser(site, member) as browser:
-        for name, path in pages_of(member, post, tag).items():
-            await take(walk, browser, name, "GET", path)
-    async with site.client(raise_errors=False) as anybody:
-        for name, path in {"login": "/login", "signup": "/signup", "explore, signed out": "/explore"}.items():
-            await take(walk, anybody, name, "GET", path)
+    async with _browser(site, member) as browser, site.client(raise_errors=False) as anybody:
+        for client, pages in ((browser, pages_of(member, post)), (anybody, NOBODY)):
+            for name, path in pages.items():
+                if not only or name in only:
+                    await take(walk, client, name, "GET", path)
     return walk
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
+import httpx
 import pytest
 import pytest_asyncio
 from litestar import get
@@ -60,7 +61,7 @@ def _with_wait(crowd: Crowd, seconds: float) -> None:
 
 async def test_searches_of_strangers_are_refused_first_and_writers_last(crowd: Crowd) -> None:
     anyone = crowd.site.anonymous
-    asked = {
+    asked: dict[str, Callable[[], Awaitable[httpx.Response]]] = {
         "search": lambda: anyone.get("/search?q=sea"),
         "page": lambda: anyone.get("/explore"),
         "own page": lambda: crowd.alice.browser.get("/explore"),
@@ -70,7 +71,7 @@ async def test_searches_of_strangers_are_refused_first_and_writers_last(crowd: C
         _with_wait(crowd, wait)
         tasks = []
         for at, ask in enumerate(asked.values()):
-            task = asyncio.create_task(ask())
+            task = asyncio.ensure_future(ask())
             if at < refused:
                 async with asyncio.timeout(1):
                     assert (await task).status_code == 503

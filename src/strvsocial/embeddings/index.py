@@ -40,6 +40,8 @@ CHECK_SECONDS = 900.0
 SAVE_SECONDS = 300.0
 SAVE_CHANGES = 1000
 SEARCH_THREADS = 2
+ROWS_SECONDS = 1.5
+"""How long a search waits for exact vectors before it makes do with those of the index."""
 
 Vector = NDArray[np.float32]
 T = TypeVar("T")
@@ -173,7 +175,7 @@ class VectorIndex:
     async def _exact_cosines(self, shelf: Shelf, vector: Vector, ids: Sequence[int]) -> dict[int, float]:
         # Eight-bit values put near neighbours in the wrong order; the rows know better.
         try:
-            async with self._database.read() as reader:
+            async with asyncio.timeout(ROWS_SECONDS), self._database.read() as reader:
                 rows = await changes.read_some(reader, shelf.space, ids)
         except Exception as error:
             log.warning("index.rows_out_of_reach", error=repr(error))

@@ -29,6 +29,7 @@ def process_environment(services: Services, data_dir: Path, port: int) -> dict[s
     programs = str(Path(sys.executable).parent)
     return {
         **_FRUGAL,
+        "STRV_DRAIN_SECONDS": "0",  # No proxy needs time to notice.
         **os.environ,
         "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', '')}",
         "DATABASE_URL": services.database_url,

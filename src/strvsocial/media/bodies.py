@@ -24,6 +24,12 @@ class BrokenOff(StrvError):
     status, code, message = 408, "broken_off", "The upload stopped before its end. Please try again."
 
 
+class Restarting(BrokenOff):
+    """The process ends; the client should go on with another one, which clients do after a 503."""
+
+    status, code, message = 503, "restarting", "The site is being renewed. The upload goes on in a moment."
+
+
 async def read_body(request: Request[Any, Any, Any], stall_seconds: float | None = None) -> AsyncIterator[bytes]:
     """The body's pieces, none of them empty. The socket is read no faster than they are taken.
 
@@ -38,6 +44,8 @@ async def read_body(request: Request[Any, Any, Any], stall_seconds: float | None
         except StopAsyncIteration:
             return
         except (TimeoutError, InternalServerException) as error:
+            if request.app.state.shutdown.hurry:
+                raise Restarting(retry_after=2) from error
             raise BrokenOff from error
         if piece:
             yield piece

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from strvsocial.console import AsJson
+from strvsocial.media.holding import BackupRuns
 from strvsocial.media.sweeping import Comparison, abort_abandoned, compare, count_bytes, delete_orphans
 from strvsocial.services import open_database, open_services
 
@@ -57,7 +58,11 @@ def orphans(
     as_json: AsJson = False,
 ) -> None:
     """Objects without rows, rows without objects, and abandoned multipart uploads. Deletes only with --delete."""
-    found, deleted = asyncio.run(_inspect(delete, timedelta(hours=grace_hours), quiet=as_json))
+    try:
+        found, deleted = asyncio.run(_inspect(delete, timedelta(hours=grace_hours), quiet=as_json))
+    except BackupRuns as error:
+        typer.echo(error.message, err=True)
+        raise typer.Exit(1) from error
     if as_json:
         answer = {"dry_run": not delete, "deleted": deleted, **msgspec.to_builtins(found)}
         typer.echo(msgspec.json.encode(answer).decode())

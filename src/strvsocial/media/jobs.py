@@ -6,8 +6,9 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from strvsocial.jobs import BULK, Claimed, Handler, enqueue
+from strvsocial.jobs import BULK, Claimed, Handler, Postpone, enqueue
 from strvsocial.media import sweeping
+from strvsocial.media.holding import BackupRuns, deleting
 
 DELETED_AT_ONCE = 500
 SWEEP_STORAGE = "media.sweep_storage"
@@ -20,7 +21,11 @@ async def _delete_objects(context: Any, jobs: list[Claimed]) -> None:
         if prefix := job.payload.get("prefix"):
             keys += [found.key async for found in context.storage.list(prefix)]
         for start in range(0, len(keys), DELETED_AT_ONCE):
-            await context.storage.delete(keys[start : start + DELETED_AT_ONCE])
+            try:
+                async with deleting(context.database):
+                    await context.storage.delete(keys[start : start + DELETED_AT_ONCE])
+            except BackupRuns as error:
+                raise Postpone(error.message, seconds=30) from error
 
 
 DELETE_OBJECTS = Handler("quick", _delete_objects, tries=10)
@@ -34,7 +39,10 @@ async def want_sweep(db: AsyncSession, *, orphans: bool) -> None:
 
 async def _sweep_storage(context: Any, jobs: list[Claimed]) -> None:
     for job in jobs:
-        await sweeping.sweep(context.database, context.storage, orphans=bool(job.payload.get("orphans")))
+        try:
+            await sweeping.sweep(context.database, context.storage, orphans=bool(job.payload.get("orphans")))
+        except BackupRuns as error:
+            raise Postpone(error.message, seconds=60) from error
 
 
 SWEEP = Handler("quick", _sweep_storage, timeout=3600)

@@ -20,6 +20,7 @@ from strvsocial.db import Database
 from strvsocial.errors import StrvError
 from strvsocial.media import uploads
 from strvsocial.media.appending import remove_bytes
+from strvsocial.media.holding import BackupRuns, deleting
 from strvsocial.storage import OpenMultipart, Storage
 
 log = structlog.get_logger()
@@ -27,17 +28,20 @@ log = structlog.get_logger()
 GRACE = timedelta(hours=24)
 _BATCH = 1_000
 
-# Everything that a row says is in storage. A tail exists while its upload is open; a job may hold the only mention of a
-# picture that is about to become somebody's avatar.
-_REFERENCES = """
-    select source_key as key, created_at, 'attachment ' || public_id as about from attachments
-    union all select r.key, r.created_at, 'rendition ' || a.public_id || '/' || r.name as about
+# Everything that a row says is in storage; backups copy exactly this. A tail exists while its upload is open; a job may
+# hold the only mention of a picture that is about to become somebody's avatar. What can be made again is no original.
+REFERENCES = """
+    select source_key as key, created_at, 'attachment ' || public_id as about, source_mime as mime, byte_size, sha256,
+        true as is_original from attachments
+    union all select r.key, r.created_at, 'rendition ' || a.public_id || '/' || r.name, r.mime, r.byte_size, null, false
       from renditions r join attachments a on a.id = r.attachment_id
-    union all select avatar_key, updated_at, 'user ' || username as about from users where avatar_key is not null
-    union all select key, created_at, 'upload ' || public_id as about from uploads where state = 'finished'
+    union all select avatar_key, updated_at, 'user ' || username, 'image/webp', null, null, true
+      from users where avatar_key is not null
+    union all select key, created_at, 'upload ' || public_id, coalesce(mime, 'application/octet-stream'), length, sha256,
+        true from uploads where state = 'finished'
 """
 _MENTIONS = f"""
-    select key from ({_REFERENCES}) as referred
+    select key from ({REFERENCES}) as referred
     union all select key from uploads where state <> 'finished'
     union all select 'tails/' || public_id from uploads where state = 'open'
     union all select payload ->> 'source_key' from jobs
@@ -62,7 +66,7 @@ _ORPHANS = text(
 )
 _MISSING = text(
     f"""
-    select key, about from ({_REFERENCES}) as referred
+    select key, about from ({REFERENCES}) as referred
     where created_at < :before and not exists (select 1 from listed where listed.key = referred.key)
     order by key
     """  # noqa: S608 - made of constants.
@@ -122,14 +126,15 @@ async def compare(
 async def delete_orphans(
     database: Database, storage: Storage, keys: Sequence[str], progress: Callable[[int], None] = lambda count: None
 ) -> int:
-    """Deletes those of `keys` that still nothing refers to; how many they were."""
+    """Deletes those of `keys` that still nothing refers to; how many they were. Raises BackupRuns."""
     deleted = 0
     remaining = iter(keys)
     while batch := [*islice(remaining, _BATCH)]:
-        async with database.read() as reader:
-            mentioned = {row.key for row in await reader.execute(_STILL_MENTIONED, {"keys": batch})}
-        gone = [key for key in batch if key not in mentioned]
-        await storage.delete(gone)
+        async with deleting(database):
+            async with database.read() as reader:
+                mentioned = {row.key for row in await reader.execute(_STILL_MENTIONED, {"keys": batch})}
+            gone = [key for key in batch if key not in mentioned]
+            await storage.delete(gone)
         deleted += len(gone)
         progress(deleted)
     return deleted
@@ -149,12 +154,13 @@ async def abort_abandoned(database: Database, storage: Storage, grace: timedelta
 
 
 async def remove_expired(database: Database, storage: Storage) -> int:
-    """Forgets expired uploads and removes what they have in storage; how many they were."""
-    async with database.transaction() as db:
-        expired = await uploads.forget_expired(db)
-    for row in expired:
-        if row.state != "used":
-            await remove_bytes(storage, row.public_id, row.key, row.multipart_id)
+    """Forgets expired uploads and removes what they have in storage; how many they were. Raises BackupRuns."""
+    async with deleting(database):
+        async with database.transaction() as db:
+            expired = await uploads.forget_expired(db)
+        for row in expired:
+            if row.state != "used":
+                await remove_bytes(storage, row.public_id, row.key, row.multipart_id)
     return len(expired)
 
 
@@ -166,6 +172,8 @@ async def sweep(database: Database, storage: Storage, *, orphans: bool) -> None:
             found = await compare(database, storage)
             deleted = await delete_orphans(database, storage, [orphan.key for orphan in found.orphans])
             aborted = await abort_abandoned(database, storage)
+        except BackupRuns:
+            raise
         except StrvError as error:
             log.warning("media.sweep_failed", error=str(error))
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -19,6 +20,8 @@ from strvsocial.web.viewers import Viewer
 
 HEARTBEAT_SECONDS = 15.0
 RETRY_MILLISECONDS = 3_000
+RETURN_MILLISECONDS = (500, 4_000)
+"""When to come back after the end of a process; each stream is told a moment of its own."""
 STREAMS_PER_PERSON = 20
 
 
@@ -50,6 +53,10 @@ async def _events(listener: Listener, watch: Watch, shutdown: Shutdown, me: View
             finally:
                 for task in endings:
                     task.cancel()
+            if shutdown.begun.is_set():
+                # All at once they would all come back at once.
+                await asyncio.sleep(random.uniform(0, shutdown.grace / 2))
+                yield f"retry: {random.randint(*RETURN_MILLISECONDS)}\n: until soon\n\n"
 
 
 async def _next(news: asyncio.Queue[News], endings: list[asyncio.Task[Any]]) -> str:

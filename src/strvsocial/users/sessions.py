@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from strvsocial.errors import NotFound
+from strvsocial.users import visits
 from strvsocial.users.avatars import avatar_url
 from strvsocial.users.cookies import SESSION_SECONDS
 from strvsocial.users.hashes import hash_token, new_token
@@ -78,9 +79,8 @@ async def find(reader: AsyncConnection, token: str) -> Viewer | None:
     if row is None:
         return None
     if row.is_stale:
-        await reader.execute(
-            update(Session).where(Session.id == row.id).values(seen_at=func.now(), expires_at=func.now() + _LENGTH)
-        )
+        stay = update(Session).where(Session.id == row.id)
+        await visits.note(reader, stay.values(seen_at=func.now(), expires_at=func.now() + _LENGTH))
     return as_viewer(row, session_id=row.id)
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, delete, func, insert, or_, select, text, updat
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from strvsocial.errors import NotFound
+from strvsocial.users import visits
 from strvsocial.users.hashes import hash_token, new_token
 from strvsocial.users.models import ApiToken, User
 from strvsocial.users.sessions import PERSON_COLUMNS, TOUCH_SECONDS, as_viewer
@@ -49,7 +50,7 @@ async def find(reader: AsyncConnection, token: str) -> Viewer | None:
     if row is None:
         return None
     if row.is_stale:
-        await reader.execute(update(ApiToken).where(ApiToken.id == row.id).values(seen_at=func.now()))
+        await visits.note(reader, update(ApiToken).where(ApiToken.id == row.id).values(seen_at=func.now()))
     return as_viewer(row, token_id=row.id)
 
 

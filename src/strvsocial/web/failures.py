@@ -42,6 +42,7 @@ log = structlog.get_logger()
 
 # SQLSTATE classes: connection, resources, operator intervention, authorization, and two states that a retry heals.
 _DOWN = ("08", "53", "57", "28", "3D000", "40001", "40P01", "55P03")
+_DISK_FULL, _READ_ONLY = "53100", "25006"
 # Characters that PostgreSQL cannot store, and numbers that its columns cannot hold.
 _UNSTORABLE = ("22021", "22P05", "22003")
 _NETWORK = (ConnectionError, TimeoutError, socket.gaierror)
@@ -87,7 +88,7 @@ def _as_strv_error(error: BaseException) -> StrvError:
     if isinstance(error, DBAPIError):
         return _from_database(error)
     if isinstance(error, asyncpg.PostgresError):
-        return Unavailable() if str(error.sqlstate).startswith(_DOWN) else StrvError()
+        return _outage(str(error.sqlstate)) or StrvError()
     if isinstance(error, (PoolTimeoutError, asyncpg.InterfaceError, RedisError, BotoCoreError, ClientError)):
         return Unavailable()
     if isinstance(error, OSError) and _is_of_the_network(error):
@@ -101,9 +102,20 @@ def _is_of_the_network(error: OSError) -> bool:
     return isinstance(error, _NETWORK) or error.errno in _UNREACHABLE or no_address_answers
 
 
+def _outage(state: str) -> Unavailable | None:
+    """What an SQLSTATE says of the server's own state."""
+    if state in (_DISK_FULL, _READ_ONLY):
+        message = "Nothing new can be saved just now: the site's %s. Reading works on."
+        why = "disk is full" if state == _DISK_FULL else "database is read-only"
+        return Unavailable(message % why, code="read_only", retry_after=60)
+    return Unavailable() if state.startswith(_DOWN) else None
+
+
 def _from_database(error: DBAPIError) -> StrvError:
     state = str(getattr(error.orig, "sqlstate", "") or "")
-    if state.startswith(_DOWN) or error.connection_invalidated:
+    if outage := _outage(state):
+        return outage
+    if error.connection_invalidated:
         return Unavailable()
     # The driver itself refuses numbers beyond those of the column, without asking the server.
     if state in _UNSTORABLE or isinstance(getattr(error.orig, "__cause__", None), asyncpg.DataError):

@@ -19,7 +19,8 @@ class ModelsMissing(Exception):
 
 
 class Readiness(Struct, frozen=True):
-    """`status` is `ready`, `degraded` (a part is down that we can do without for a while) or `down`."""
+    """`status` is `ready`, `degraded` (a part is down that we can do without for a while), `down`, or `draining` when the
+    process was told to end: it answers still, but new requests should go elsewhere."""
 
     status: str
     parts: dict[str, str]
@@ -35,6 +36,8 @@ async def livez() -> str:
 async def readyz(request: Request[Any, Any, Any]) -> Response[Readiness]:
     """Asks each part, for at most a second. 503 without the database; without another part it is `degraded`."""
     state = request.app.state
+    if state.shutdown.begun.is_set():
+        return Response(Readiness("draining", {}), status_code=503, headers={"Cache-Control": "no-store"})
     probes: dict[str, Callable[[], Awaitable[Any]]] = {
         "database": lambda: _ask_database(state),
         "redis": lambda: state.limits.redis.ping(),
