@@ -26,6 +26,7 @@ from strvsocial.live import Listener
 from strvsocial.logs import configure_logs
 from strvsocial.media import api as media_api
 from strvsocial.media import serving
+from strvsocial.operations import pages as operations_pages
 from strvsocial.operations.heartbeats import Heartbeat
 from strvsocial.operations.request_rates import RequestRates
 from strvsocial.recommendations import api as recommendations_api
@@ -63,6 +64,7 @@ PAGES: list[ControllerRouterHandler] = [
     *writing_pages.HANDLERS,
     *recommendations_pages.HANDLERS,
     *search_pages.HANDLERS,
+    *operations_pages.HANDLERS,
 ]
 API: list[ControllerRouterHandler] = [
     *users_api.HANDLERS,

@@ -1,6 +1,7 @@
 // Everything a page needs at once; the composer and the lightbox come when they are wanted.
 import 'htmx.org'
 import { onContent } from './content.js'
+import './admin.js'
 import './beacons.js'
 import './confirm.js'
 import './endless.js'

@@ -33,7 +33,7 @@ GOOD = {200, 204, 303, 409}
 
 @dataclass(frozen=True)
 class Row:
-    """Who may: `all`, `signed_in`, or of a post `see` it, `own` it, `delete` it or read its `vectors`."""
+    """Who may: `all`, `signed_in`, or of a post `see` it, `own` it, `delete` it or read its `vectors`; `admin`s."""
 
     who: str
     body: dict[str, Any] | None = None
@@ -41,6 +41,7 @@ class Row:
 
 
 ALL, SIGNED_IN, SEE, OWN, UPLOAD = Row("all"), Row("signed_in"), Row("see"), Row("own"), Row("upload")
+ADMIN = Row("admin")
 ROWS: dict[str, Row] = {
     "GET /": ALL,
     "GET /fresh": Row("count"),
@@ -82,6 +83,17 @@ ROWS: dict[str, Row] = {
     "HEAD /media/avatars/{name}": ALL,
     "GET /media/{attachment_id}/{name}": Row("media"),
     "HEAD /media/{attachment_id}/{name}": Row("media"),
+    "GET /admin": ADMIN,
+    "GET /admin/jobs": ADMIN,
+    "POST /admin/jobs/retry": Row("admin", {"kind": "none"}),
+    "POST /admin/jobs/{job_id}/retry": ADMIN,
+    "GET /admin/log": ADMIN,
+    "GET /admin/people": ADMIN,
+    "POST /admin/people/{username}/sign-out": ADMIN,
+    "POST /admin/people/{username}/suspend": ADMIN,
+    "POST /admin/people/{username}/unsuspend": ADMIN,
+    "GET /admin/processes": ADMIN,
+    "GET /admin/storage": ADMIN,
     "GET /livez": ALL,
     "GET /readyz": ALL,
     "GET /metrics": ALL,
@@ -252,6 +264,26 @@ async def test_routes_for_people_who_are_signed_in(people: People) -> None:
         if not path.startswith("/api/"):
             assert bearer_on_page.status_code == 303, path
             assert bearer_on_page.headers["location"].startswith("/login"), path
+
+
+async def test_routes_for_admins(people: People) -> None:
+    """Everybody else sees nothing there: people who are signed in what a wrong address shows, others the login."""
+    guest = await people.site.member("guest")
+    known = {"username": guest.username, "job_id": 999_999}
+    for method, path, row in rows("admin"):
+        address = path.format(**known)
+        for role in ROLES:
+            for way, client in people.clients(role).items():
+                answer = await ask(client, method, address, row)
+                if way != "session" or role == "suspended":
+                    assert answer.status_code == 303, (path, role, way)
+                    assert answer.headers["location"].startswith("/login"), (path, role, way)
+                elif role == "admin":
+                    right = 404 if "job_id" in path else 303 if method == "POST" else 200
+                    assert answer.status_code == right, (path, role, answer.status_code)
+                else:
+                    missing = await client.request(method, "/no-such-page")
+                    assert (answer.status_code, missing.status_code) == (404, 404), (path, role)
 
 
 async def test_routes_for_all(people: People) -> None:

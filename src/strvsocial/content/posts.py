@@ -22,6 +22,7 @@ from strvsocial.ids import new_id
 from strvsocial.jobs import URGENT
 from strvsocial.media.attachments import attach, detach, want_deletion
 from strvsocial.media.models import Attachment
+from strvsocial.users import audit
 from strvsocial.web.viewers import Viewer
 
 _LOCK_KEY = text("select pg_advisory_xact_lock(hashtextextended(:key, :author_id))")
@@ -132,6 +133,8 @@ async def delete(db: AsyncSession, me: Viewer, public_id: str) -> None:
         post = await _get_seen(db, me, public_id)
     else:
         post = await get_own(db, me, public_id)
+    if post.author_id != me.id:
+        await audit.record(db, me, "posts.delete", post.title, post=public_id, author_id=post.author_id)
     await remove(db, [post.id])
 
 

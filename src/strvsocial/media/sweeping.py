@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import structlog
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from strvsocial.db import Database
 from strvsocial.errors import StrvError
@@ -72,6 +72,14 @@ _MISSING = text(
     """  # noqa: S608 - made of constants.
 )
 _STILL_MENTIONED = text(f"select key from ({_MENTIONS}) as mentioned where key = any(:keys)")  # noqa: S608
+# The table of facts stands above media; here it is known by name only.
+_REMEMBER = text(
+    """
+    insert into site_facts (name, value) values ('last_sweep', cast(:facts as jsonb))
+    on conflict (name) do update set value = excluded.value
+    """
+)
+_LAST_SWEEP = text("select value::text from site_facts where name = 'last_sweep'")
 _OPEN_MULTIPARTS = text("select multipart_id from uploads where state = 'open' and multipart_id = any(:ids)")
 
 
@@ -97,6 +105,16 @@ class Comparison(msgspec.Struct):
     orphans: list[Orphan]
     missing: list[Missing]
     multiparts: list[str]
+
+
+class LastSweep(msgspec.Struct, frozen=True):
+    """The last search for orphans: how many objects there were, what was removed, how many rows lack their bytes."""
+
+    at: datetime
+    objects: int
+    deleted: int
+    aborted: int
+    missing: int
 
 
 async def compare(
@@ -177,6 +195,9 @@ async def sweep(database: Database, storage: Storage, *, orphans: bool) -> None:
         except StrvError as error:
             log.warning("media.sweep_failed", error=str(error))
             raise
+        async with database.transaction() as db:
+            facts = {"objects": found.objects, "deleted": deleted, "aborted": aborted, "missing": len(found.missing)}
+            await db.execute(_REMEMBER, {"facts": msgspec.json.encode({"at": datetime.now(UTC), **facts}).decode()})
         log.info(
             "media.swept",
             expired=expired,
@@ -187,7 +208,13 @@ async def sweep(database: Database, storage: Storage, *, orphans: bool) -> None:
         )
 
 
-async def count_bytes(db: AsyncSession, top: int) -> dict[str, Any]:
+async def find_last_sweep(reader: AsyncConnection) -> LastSweep | None:
+    """What the last search for orphans found; None before the first."""
+    found = await reader.scalar(_LAST_SWEEP)
+    return None if found is None else msgspec.json.decode(found, type=LastSweep)
+
+
+async def count_bytes(db: AsyncSession | AsyncConnection, top: int) -> dict[str, Any]:
     """How much the rows say is stored: originals and renditions by kind, unused uploads, and whose it is."""
     totals = [dict(row._mapping) for row in await db.execute(_BY_KIND)]
     people = [dict(row._mapping) for row in await db.execute(_BY_PERSON, {"top": top})]

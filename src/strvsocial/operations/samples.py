@@ -22,6 +22,7 @@ from strvsocial.jobs import QUEUES
 from strvsocial.operations.request_rates import quantile
 
 KEPT = timedelta(days=14)
+STOCK_EVERY = timedelta(minutes=10)
 LIVE_SECONDS = 45
 """A process that has not been seen for so long counts as gone."""
 
@@ -78,6 +79,15 @@ _READ = text(
 ).bindparams(bindparam("names", type_=ARRAY(TEXT)))
 
 
+_LATEST = text(
+    """
+    select distinct on (name) name, (figures ->> name)::float as value
+    from samples, unnest(:names) as name
+    where at > now() - interval '30 minutes' and figures ? name order by name, at desc
+    """
+).bindparams(bindparam("names", type_=ARRAY(TEXT)))
+
+
 class Point(msgspec.Struct, frozen=True):
     """A figure over a stretch of `minutes` samples that begins at `at`: the highest, and the sum."""
 
@@ -113,7 +123,7 @@ async def measure(reader: AsyncConnection, at: datetime) -> dict[str, float]:
     for row in await reader.execute(_FINISHED, {"since": at - timedelta(minutes=1), "until": at}):
         figures |= {f"done.{row.queue}": float(row.done), f"given_up.{row.queue}": float(row.given_up)}
     figures |= _add_up([row.details for row in await reader.execute(_WEB, {"live": LIVE_SECONDS})])
-    if not await reader.scalar(_STOCK_IS_FRESH, {"since": at - timedelta(minutes=10)}):
+    if not await reader.scalar(_STOCK_IS_FRESH, {"since": at - STOCK_EVERY}):
         figures |= await _take_stock(reader)
     return figures
 
@@ -126,6 +136,11 @@ async def read(
     for row in await reader.execute(_READ, {"names": list(names), "since": since, "step": step}):
         found[row.name].append(Point(row.moment, row.most, row.total, row.minutes))
     return found
+
+
+async def read_latest(reader: AsyncConnection, names: Sequence[str]) -> dict[str, float]:
+    """Figures by name as they were last measured; those of more than half an hour ago are left out."""
+    return {row.name: row.value for row in await reader.execute(_LATEST, {"names": list(names)})}
 
 
 async def _take_stock(reader: AsyncConnection) -> dict[str, float]:

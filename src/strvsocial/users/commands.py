@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -18,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from strvsocial.console import AsJson, DryRun
 from strvsocial.errors import StrvError
 from strvsocial.services import open_database
-from strvsocial.users import accounts
+from strvsocial.users import accounts, audit
 from strvsocial.users.models import ApiToken, Session, User
 from strvsocial.users.names import username_key
 
@@ -48,6 +49,7 @@ def create(
         user = await accounts.create_account(db, username=username, email=email, password=password)
         if admin:
             await accounts.set_role(db, user.username, "admin")
+        await audit.record(db, None, "users.create", user.username, role="admin" if admin else "member")
         made = {"username": user.username, "email": user.email, "role": "admin" if admin else "member"}
         return {**made, "password": password} if generate else made
 
@@ -97,19 +99,22 @@ def promote(
 ) -> None:
     """Makes a person an admin."""
     role = "member" if demote else "admin"
-    _change(username, {"role": role}, lambda db: accounts.set_role(db, username, role), dry_run, as_json)
+    action = "users.demote" if demote else "users.promote"
+    _change(action, username, {"role": role}, lambda db: accounts.set_role(db, username, role), dry_run, as_json)
 
 
 @app.command()
 def suspend(username: Name, dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """Hides a person and their posts and signs them out everywhere."""
-    _change(username, {"suspended": True}, lambda db: accounts.suspend(db, username), dry_run, as_json)
+    _change("users.suspend", username, {"suspended": True}, lambda db: accounts.suspend(db, username), dry_run, as_json)
 
 
 @app.command()
 def unsuspend(username: Name, dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """Takes a suspension back."""
-    _change(username, {"suspended": False}, lambda db: accounts.unsuspend(db, username), dry_run, as_json)
+    _change(
+        "users.unsuspend", username, {"suspended": False}, lambda db: accounts.unsuspend(db, username), dry_run, as_json
+    )
 
 
 @app.command("reset-password")
@@ -123,10 +128,12 @@ def reset_password(
     """Sets a new password and signs the person out everywhere."""
     password = "" if dry_run else _read_password(password_stdin, generate)
     change = {"password": password if generate and not dry_run else "changed"}
-    _change(username, change, lambda db: accounts.reset_password(db, username, password), dry_run, as_json)
+    act = partial(accounts.reset_password, username=username, password=password)
+    _change("users.reset_password", username, change, act, dry_run, as_json)
 
 
 def _change(
+    action: str,
     username: str,
     change: dict[str, Any],
     act: Callable[[AsyncSession], Awaitable[Any]],
@@ -142,6 +149,7 @@ def _change(
             open_sessions = await _count_logins(db, key)
             return {"username": found, **change, "logins": open_sessions, "dry_run": True}
         await act(db)
+        await audit.record(db, None, action, found)
         return {"username": found, **change}
 
     _report(_in_transaction(work), as_json, "Would change" if dry_run else "Changed")

@@ -15,7 +15,7 @@ from litestar.di import NamedDependency, Provide
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from strvsocial.db import Database
-from strvsocial.errors import Forbidden, NotSignedIn
+from strvsocial.errors import NotFound, NotSignedIn
 from strvsocial.settings import Settings
 from strvsocial.storage import Storage
 from strvsocial.web.rendering import viewer_of
@@ -49,7 +49,7 @@ async def provide_me(viewer: NamedDependency[Viewer | None]) -> Viewer:
 
 async def provide_admin(me: NamedDependency[Viewer]) -> Viewer:
     if not me.is_admin:
-        raise Forbidden
+        raise NotFound  # What admins have is not for others to see.
     return me
 
 

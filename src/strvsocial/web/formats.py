@@ -50,6 +50,22 @@ def clock(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def minute(when: datetime) -> str:
+    """A time of a table: `4 Mar, 09:30`, in UTC."""
+    when = when.astimezone(UTC)
+    return f"{when.day} {when:%b, %H:%M}"
+
+
+def duration(seconds: float) -> str:
+    """A length in one unit: `40 ms`, `2.5 s`, `3 min`, `1.5 h`, `2 d`."""
+    if 0 < seconds < 1:
+        return f"{max(round(seconds * 1000), 1)} ms"
+    for limit, unit, name in ((120, 1, "s"), (7_200, 60, "min"), (172_800, 3_600, "h")):
+        if seconds < limit:
+            return f"{seconds / unit:.1f}".removesuffix(".0") + f" {name}"
+    return f"{seconds / 86_400:.1f}".removesuffix(".0") + " d"
+
+
 def compact(count: int) -> str:
     """A count that fits: `999`, `1.2k`, `34k`, `5.6M`."""
     for limit, name in ((1_000_000, "M"), (1_000, "k")):
@@ -126,6 +142,8 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "moment": moment,
     "iso": iso,
     "clock": clock,
+    "duration": duration,
+    "minute": minute,
     "compact": compact,
     "size": size,
     "percent": percent,

@@ -38,6 +38,16 @@ async def readyz(request: Request[Any, Any, Any]) -> Response[Readiness]:
     state = request.app.state
     if state.shutdown.begun.is_set():
         return Response(Readiness("draining", {}), status_code=503, headers={"Cache-Control": "no-store"})
+    parts = await ask_parts(state)
+    if parts["database"] != "ok":
+        down = Readiness("down", parts)
+        return Response(down, status_code=503, headers={"Retry-After": "5", "Cache-Control": "no-store"})
+    status = "ready" if all(part == "ok" for part in parts.values()) else "degraded"
+    return Response(Readiness(status, parts), headers={"Cache-Control": "no-store"})
+
+
+async def ask_parts(state: Any) -> dict[str, str]:
+    """`ok`, or in a word what is wrong, of each part that pages depend on; within a second."""
     probes: dict[str, Callable[[], Awaitable[Any]]] = {
         "database": lambda: _ask_database(state),
         "redis": lambda: state.limits.redis.ping(),
@@ -47,12 +57,7 @@ async def readyz(request: Request[Any, Any, Any]) -> Response[Readiness]:
         "models": lambda: _ask_models(state),
     }
     answers = await asyncio.gather(*(_probe(probe) for probe in probes.values()))
-    parts = dict(zip(probes, answers, strict=True))
-    if parts["database"] != "ok":
-        down = Readiness("down", parts)
-        return Response(down, status_code=503, headers={"Retry-After": "5", "Cache-Control": "no-store"})
-    status = "ready" if all(part == "ok" for part in parts.values()) else "degraded"
-    return Response(Readiness(status, parts), headers={"Cache-Control": "no-store"})
+    return dict(zip(probes, answers, strict=True))
 
 
 async def _probe(probe: Callable[[], Awaitable[Any]]) -> str:
