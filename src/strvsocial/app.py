@@ -16,8 +16,8 @@ from litestar.template import TemplateConfig
 from litestar.types import ControllerRouterHandler
 
 from strvsocial.content import api as content_api
+from strvsocial.content import captions_api, captions_pages, writing_pages
 from strvsocial.content import pages as content_pages
-from strvsocial.content import writing_pages
 from strvsocial.content.renditions import find_rendition
 from strvsocial.db import PEOPLE_WAIT
 from strvsocial.embeddings.index import VectorIndex
@@ -61,6 +61,7 @@ PAGES: list[ControllerRouterHandler] = [
     *users_pages.HANDLERS,
     *settings_pages.HANDLERS,
     *content_pages.HANDLERS,
+    *captions_pages.HANDLERS,
     *writing_pages.HANDLERS,
     *recommendations_pages.HANDLERS,
     *search_pages.HANDLERS,
@@ -70,10 +71,11 @@ API: list[ControllerRouterHandler] = [
     *users_api.HANDLERS,
     *media_api.HANDLERS,
     *content_api.HANDLERS,
+    *captions_api.API,
     *recommendations_api.HANDLERS,
     *search_api.HANDLERS,
 ]
-MEDIA: list[ControllerRouterHandler] = [*serving.HANDLERS]
+MEDIA: list[ControllerRouterHandler] = [*captions_api.MEDIA, *serving.HANDLERS]
 OPERATIONS: list[ControllerRouterHandler] = [*health.HANDLERS, show_metrics, stream_events]
 
 MAX_BODY_BYTES = 1_000_000

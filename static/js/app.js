@@ -12,12 +12,14 @@ import './menus.js'
 import './times.js'
 import './toasts.js'
 import { start as startMedia } from './media.js'
+import { start as startSaid } from './said.js'
 import { start as startThumbs } from './thumbs.js'
 import { start as startCounts } from './counts.js'
 import { start as startThemes } from './themes.js'
 
 onContent(startThumbs)
 onContent(startMedia)
+onContent(startSaid)
 onContent(startCounts)
 onContent(startThemes)
 // The chosen chip may lie outside of its row on a narrow screen.

@@ -1,6 +1,7 @@
 import { toast } from './toasts.js'
 import htmx from 'htmx.org'
 import { refresh } from './content.js'
+import { refreshSaid } from './said.js'
 
 // News for the signed-in person: posts that are ready or failed take their place without a reload.
 const signedIn = document.body.dataset.viewer
@@ -84,7 +85,10 @@ function on(event) {
   const waits = document.querySelector(`[data-post="${CSS.escape(id)}"][data-processing]`)
   if (waits) update(id)
   else if (event.type === 'post.failed') toast('A post of yours could not be prepared.', { link: url, title: 'See why' })
-  else if (here) fillSimilar(single())
+  else if (here) {
+    fillSimilar(single())
+    refreshSaid(url)
+  }
   else if (!rest) toast('Your post is ready.', { link: url, title: 'See it' })
 }
 

@@ -36,7 +36,10 @@ _MEDIA = """
         'progress', case when a.status = 'processing' then a.progress end, 'width', a.width, 'height', a.height, 'duration', a.duration,
         'alt', a.alt, 'placeholder', a.placeholder,
         'poster_url', '/media/' || a.public_id || '/' || r.poster,
-        'variants', coalesce(r.variants, '[]'::json){transcript}
+        'variants', coalesce(r.variants, '[]'::json), 'language', a.language,
+        'captions_url', case when a.kind in ('audio', 'video') and a.captions_shown and exists (
+            select from transcript_segments as s where s.attachment_id = a.id
+          ) then '/media/' || a.public_id || '/captions.vtt' end{transcript}
       ) order by a.position, a.id)
       from attachments as a left join lateral (
         select (array_agg(name order by shown, width desc nulls last) filter (where shown < 9))[1] as name,
@@ -54,7 +57,7 @@ _MEDIA = """
 
 _TRANSCRIPT = """,
         'transcript', (select string_agg(s.text, ' ' order by s.position)
-                       from transcript_segments as s where s.attachment_id = a.id)"""
+                       from transcript_segments as s where s.attachment_id = a.id and a.captions_shown)"""
 
 
 def cards(*conditions: Any, transcript: bool = False) -> Any:

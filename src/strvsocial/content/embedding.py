@@ -110,9 +110,9 @@ async def _listen(context: Context, active: Active, post: PostInput, left: int) 
         while left > 0 and pipeline.is_unheard(active.profile, attachment):
             before = attachment.find(pipeline.keys_of(active.profile).speech)
             heard = await pipeline.listen_on(active, context.storage, attachment)
-            await save_heard(context.database, attachment.id, heard)
+            counts = await save_heard(context.database, attachment.id, heard)
             left -= heard.analysis.details["heard"] - (before.details["heard"] if before else 0)
-            said = " ".join(segment.text for segment in heard.segments)
+            said = " ".join(segment.text for segment in heard.segments) if counts else ""
             attachment = pipeline.with_analyses(attachment, [heard.analysis], said)
         attachments.append(attachment)
     return _with_attachments(post, attachments), left

@@ -35,7 +35,7 @@ _POSTS = text(
                             'vector', replace(encode(f.vector, 'base64'), E'\\n', '')))
             from attachment_analyses as f where f.attachment_id = a.id and f.model = any(:models)), '[]'),
           'transcript', coalesce((select string_agg(s.text, ' ' order by s.position)
-                                  from transcript_segments as s where s.attachment_id = a.id), '')
+                                  from transcript_segments as s where s.attachment_id = a.id and a.captions_shown), '')
         ) order by a.position, a.id)
         from attachments as a where a.post_id = p.id and a.status = 'ready'), '[]')
     )::text
@@ -49,7 +49,7 @@ _SAVE = text(
     on conflict (attachment_id, model) do update set vector = excluded.vector, details = excluded.details
     """
 )
-_HOLD_ATTACHMENT = text("select id from attachments where id = :id for no key update")
+_HOLD_ATTACHMENT = text("select captions_by, captions_shown from attachments where id = :id for no key update")
 _FORGET_SEGMENTS = text("delete from transcript_segments where attachment_id = :id and position >= :position")
 _SAVE_SEGMENT = text(
     """insert into transcript_segments (attachment_id, position, start, "end", text)
@@ -60,7 +60,7 @@ _SET_LANGUAGE = text(
 )
 _FINISH = text(
     """
-    update posts set pending = array_remove(pending, 'embedding')
+    update posts set pending = array_remove(array_remove(pending, 'embedding'), 'captions')
     where id = any(:ids) and 'embedding' = any(pending) returning public_id, author_id, pending
     """
 )
@@ -80,20 +80,29 @@ async def save_analyses(database: Database, found: Sequence[tuple[int, Analysis]
             await db.execute(_SAVE, [_values(attachment_id, analysis) for attachment_id, analysis in found])
 
 
-async def save_heard(database: Database, attachment_id: int, heard: Heard) -> None:
-    """Keeps a piece of transcript and how far was listened, together."""
+async def save_heard(database: Database, attachment_id: int, heard: Heard) -> bool:
+    """Keeps a piece of transcript and how far was listened, together. Whether its words are part of the post: they are
+    not when the author wrote others, or wants none."""
     async with database.transaction() as db:
-        if (await db.execute(_HOLD_ATTACHMENT, {"id": attachment_id})).first() is None:
-            return
-        await db.execute(_FORGET_SEGMENTS, {"id": attachment_id, "position": heard.position})
-        segments = [
-            {"id": attachment_id, "position": position, **segment._asdict()}
-            for position, segment in enumerate(heard.segments, heard.position)
-        ]
-        if segments:
-            await db.execute(_SAVE_SEGMENT, segments)
-        await db.execute(_SET_LANGUAGE, {"id": attachment_id, "language": heard.analysis.details["language"]})
+        captions = (await db.execute(_HOLD_ATTACHMENT, {"id": attachment_id})).one_or_none()
+        if captions is None:
+            return False
+        is_ours = captions.captions_by == "machine"
+        if is_ours:
+            await _save_segments(db, attachment_id, heard)
         await db.execute(_SAVE, _values(attachment_id, heard.analysis))
+        return is_ours and bool(captions.captions_shown)
+
+
+async def _save_segments(db: AsyncSession, attachment_id: int, heard: Heard) -> None:
+    await db.execute(_FORGET_SEGMENTS, {"id": attachment_id, "position": heard.position})
+    segments = [
+        {"id": attachment_id, "position": position, **segment._asdict()}
+        for position, segment in enumerate(heard.segments, heard.position)
+    ]
+    if segments:
+        await db.execute(_SAVE_SEGMENT, segments)
+    await db.execute(_SET_LANGUAGE, {"id": attachment_id, "language": heard.analysis.details["language"]})
 
 
 def _values(attachment_id: int, analysis: Analysis) -> dict[str, object]:

@@ -12,6 +12,7 @@ from litestar.types import ControllerRouterHandler
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from strvsocial.content import feeds, posts
+from strvsocial.content.captions import find_captions
 from strvsocial.content.models import MEDIA_TYPES
 from strvsocial.content.tags import is_tag, normalise
 from strvsocial.content.views import PostView
@@ -93,7 +94,9 @@ async def show_card(
 ) -> PageResponse:
     """One post as a part of a page, for when its state changes."""
     name = {"card": "_card", "single": "_single_card", "tile": "_tile_card"}[shape]
-    return page(f"content/posts/{name}.html", post=await posts.get_visible(reader, viewer, post_id))
+    shown = await posts.get_visible(reader, viewer, post_id)
+    captions = await find_captions(reader, viewer, post_id) if shape == "single" else None
+    return page(f"content/posts/{name}.html", post=shown, captions=captions)
 
 
 @get("/p/{post_id:str}/delete", name="content.posts.confirm_delete", include_in_schema=False)

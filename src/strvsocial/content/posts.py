@@ -171,5 +171,5 @@ async def touch(db: AsyncSession, post: Post) -> None:
     post.version += 1
     post.updated_at = (await db.execute(select(func.now()))).scalar_one()
     if post.status == "ready":
-        post.pending = ["embedding"]
+        post.pending = [*(name for name in post.pending if name != "embedding"), "embedding"]
         await want_embedding(db, post.id)

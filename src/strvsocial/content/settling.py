@@ -36,7 +36,8 @@ async def settle(db: AsyncSession, post_id: int, priority: int = URGENT) -> None
     else:
         post.status, post.failure = "ready", None
         if "rendition" in post.pending or was[0] != "ready":
-            post.pending = ["embedding"]
+            is_heard = any(attachment.has_audio for attachment in attachments)
+            post.pending = ["captions", "embedding"] if is_heard else ["embedding"]
             await want_embedding(db, post_id, priority)
     if was != (post.status, post.failure):
         data = {"id": post.public_id, "url": f"/p/{post.public_id}"}

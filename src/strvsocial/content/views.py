@@ -48,6 +48,7 @@ class MediaView(Struct, frozen=True, kw_only=True):
     captions_url: str | None = None
     waveform_url: str | None = None
     transcript: str | None = None
+    language: str | None = None
 
 
 class PostCounts(Struct, frozen=True):

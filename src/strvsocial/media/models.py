@@ -57,13 +57,15 @@ class Upload(Base):
 class Attachment(Base):
     """One medium of a post. `source_key` is the original as it was uploaded, never served as it is.
 
-    `progress` is how much of the processing is done, in percent; it moves while a film is transcoded.
+    `progress` is how much of the processing is done, in percent; it moves while a film is transcoded. `captions_by` is
+    `author` once the author has changed a word: then no model writes the transcript any more.
     """
 
     __tablename__ = "attachments"
     __table_args__ = (
         CheckConstraint("kind in ('image', 'gif', 'audio', 'video')", name="kind"),
         CheckConstraint("status in ('processing', 'ready', 'failed')", name="status"),
+        CheckConstraint("captions_by in ('machine', 'author')", name="captions_by"),
         Index("ix_attachments_post", "post_id", "position"),
         Index("ix_attachments_sha256", "sha256"),
     )
@@ -87,6 +89,8 @@ class Attachment(Base):
     has_audio: Mapped[bool | None]
     placeholder: Mapped[str | None] = mapped_column(String(64))
     language: Mapped[str | None] = mapped_column(String(8))
+    captions_by: Mapped[str] = mapped_column(String(8), server_default="machine")
+    captions_shown: Mapped[bool] = mapped_column(server_default="true")
     created_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
 
 

@@ -11,7 +11,9 @@ from litestar.types import ControllerRouterHandler
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from strvsocial.content import feeds, posts
+from strvsocial.content.captions import find_captions
 from strvsocial.content.pages import WALL, Kind, known_kind, next_address
+from strvsocial.content.timecodes import media_fragment
 from strvsocial.content.views import FeedItem, PostView, Reason
 from strvsocial.embeddings.index import VectorIndex
 from strvsocial.errors import NotSignedIn
@@ -30,6 +32,7 @@ Index = NamedDependency[VectorIndex]
 CARDS = 20
 """Posts on one page of a feed."""
 TITLES = {"for-you": "For you", "following": "Following", "latest": "Latest"}
+Moment = Annotated[str, QueryParameter(max_length=20)]
 _NO_REASON = Reason(kind="", text="")
 
 
@@ -89,13 +92,27 @@ async def show_fresh(
 
 @get("/p/{post_id:str}", name="content.posts.page", include_in_schema=False)
 async def show_post(
-    reader: Reader, viewer: MaybeViewer, index: Index, post_id: FromPath[str], cursor: Cursor = None
+    reader: Reader,
+    viewer: MaybeViewer,
+    index: Index,
+    post_id: FromPath[str],
+    cursor: Cursor = None,
+    t: Moment = "",
+    end: Moment = "",
 ) -> PageResponse:
-    """A post and a page of what is like it."""
+    """A post and a page of what is like it. A sound or a film starts at `t` and stops at `end`, in seconds."""
     shown = await posts.get_visible(reader, viewer, post_id)
+    captions = await find_captions(reader, viewer, post_id) if shown.media_type in ("audio", "video") else None
     similar = await list_similar(reader, index, viewer, post_id, cursor, WALL)
     following = next_address(f"{shown.url}/similar", similar.next)
-    return page("content/posts/show.html", post=shown, similar=similar.items, next=following)
+    return page(
+        "content/posts/show.html",
+        post=shown,
+        captions=captions,
+        moment=media_fragment(t, end),
+        similar=similar.items,
+        next=following,
+    )
 
 
 @get("/p/{post_id:str}/similar", name="recommendations.similar.page", include_in_schema=False)
@@ -111,8 +128,10 @@ async def show_similar(
     shown = await posts.get_visible(reader, viewer, post_id)
     similar = await list_similar(reader, index, viewer, post_id, cursor, WALL)
     following = next_address(f"{shown.url}/similar", similar.next)
-    name = "content/posts/_similar.html" if is_fragment(request) else "content/posts/show.html"
-    return page(name, post=shown, similar=similar.items, next=following)
+    if is_fragment(request):
+        return page("content/posts/_similar.html", post=shown, similar=similar.items, next=following)
+    captions = await find_captions(reader, viewer, post_id)
+    return page("content/posts/show.html", post=shown, captions=captions, similar=similar.items, next=following)
 
 
 def _newest(own: list[PostView], items: list[FeedItem]) -> str | None:

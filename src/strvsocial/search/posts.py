@@ -141,7 +141,11 @@ def _ranked(query: Query, fuzzy: bool) -> Select[Any]:
     said = (
         select(TranscriptSegment.text, TranscriptSegment.start)
         .join(Attachment)
-        .where(Attachment.post_id == matches.c.id, or_(*(TranscriptSegment.text.ilike(p) for p in patterns)))
+        .where(
+            Attachment.post_id == matches.c.id,
+            Attachment.captions_shown,
+            or_(*(TranscriptSegment.text.ilike(p) for p in patterns)),
+        )
         .order_by(func.word_similarity(phrase, TranscriptSegment.text).desc(), TranscriptSegment.start)
         .limit(1)
         .lateral("said")
@@ -202,7 +206,7 @@ def _candidates(query: Query, fuzzy: bool) -> CompoundSelect[Any]:
         or_(*(or_(User.username_key.ilike(p), User.display_name.ilike(p)) for p in patterns))
     )
     tags = select(Tag.id).where(or_(*(Tag.name.ilike(p) for p in patterns)))
-    speech = select(Attachment.post_id).join(TranscriptSegment)
+    speech = select(Attachment.post_id).join(TranscriptSegment).where(Attachment.captions_shown)
     sources = (
         and_(*(_written(word, fuzzy) for word in words)),
         Post.id.in_(select(PostTag.post_id).where(PostTag.tag_id.in_(tags))),
@@ -233,6 +237,7 @@ def _holds(word: str, fuzzy: bool) -> ColumnElement[bool]:
     said = exists().where(
         Attachment.post_id == Post.id,
         TranscriptSegment.attachment_id == Attachment.id,
+        Attachment.captions_shown,
         TranscriptSegment.text.ilike(pattern),
     )
     return or_(_written(word, fuzzy), tagged.correlate(Post), by.correlate(Post), said.correlate(Post))

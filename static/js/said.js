@@ -1,0 +1,60 @@
+import { fresh } from './content.js'
+
+// A time in the transcript jumps to its place; the line that is heard is marked and kept in sight.
+const player = () => document.querySelector('[data-single] video, [data-single] audio, .captions-player video, .captions-player audio')
+
+function jump(seconds) {
+  const medium = player()
+  const begin = medium.closest('[data-film]:not(.on)')?.querySelector('.over.play')
+  if (begin) begin.click()
+  const go = () => {
+    medium.currentTime = seconds
+    medium.play().catch(() => {})
+  }
+  if (medium.readyState) return go()
+  medium.addEventListener('loadedmetadata', go, { once: true })
+  medium.preload = 'metadata'
+}
+
+document.addEventListener('click', (event) => {
+  const link = event.target.closest('a[data-seek]')
+  if (!link || !player() || event.metaKey || event.ctrlKey || event.shiftKey || event.button) return
+  event.preventDefault()
+  history.replaceState(history.state, '', link.href)
+  jump(Number(link.dataset.seek))
+})
+
+function follow(section) {
+  const links = [...section.querySelectorAll('a[data-seek]')]
+  const list = section.querySelector('.lines')
+  const medium = player()
+  if (!links.length || !medium) return
+  medium.addEventListener('timeupdate', () => {
+    const at = links.findLastIndex((link) => Number(link.dataset.seek) <= medium.currentTime + 0.05)
+    const now = links[at]?.parentElement
+    const before = list.querySelector('[aria-current]')
+    if (now === before) return
+    before?.removeAttribute('aria-current')
+    if (!now) return
+    now.setAttribute('aria-current', 'true')
+    if (!list.matches(':hover, :focus-within')) list.scrollTop = now.offsetTop - list.offsetTop - list.clientHeight / 3
+  })
+}
+
+// Words that were heard after the page was opened take their place in it.
+export async function refreshSaid(address) {
+  const section = document.querySelector('[data-said][data-pending]')
+  if (!section || !section.dataset.address.startsWith(address)) return
+  const answer = await fetch(section.dataset.address, { headers: { 'HX-Request': 'true' } }).catch(() => null)
+  if (!answer?.ok || !section.isConnected) return
+  const template = document.createElement('template')
+  template.innerHTML = await answer.text()
+  const made = template.content.querySelector('[data-said]')
+  if (!made) return
+  section.replaceWith(made)
+  start(document)
+}
+
+export function start(root) {
+  fresh(root, '[data-said]', 'said').forEach(follow)
+}
