@@ -42,6 +42,8 @@ class Row:
 
 ALL, SIGNED_IN, SEE, OWN, UPLOAD = Row("all"), Row("signed_in"), Row("see"), Row("own"), Row("upload")
 ADMIN = Row("admin")
+CAPTIONS = Row("captions")
+"""Of posts with sound: tests/captions asks for everybody."""
 ROWS: dict[str, Row] = {
     "GET /": ALL,
     "GET /fresh": Row("count"),
@@ -77,6 +79,9 @@ ROWS: dict[str, Row] = {
     "GET /p/{post_id}/edit": OWN,
     "POST /p/{post_id}/edit": Row("own", {"title": "Edited"}),
     "POST /p/{post_id}/retry": OWN,
+    "GET /p/{post_id}/captions": CAPTIONS,
+    "POST /p/{post_id}/captions": CAPTIONS,
+    "GET /p/{post_id}/transcript": CAPTIONS,
     "GET /p/{post_id}/delete": Row("delete"),
     "POST /p/{post_id}/delete": Row("delete", destroys=True),
     "GET /media/avatars/{name}": ALL,
@@ -94,6 +99,7 @@ ROWS: dict[str, Row] = {
     "POST /admin/people/{username}/unsuspend": ADMIN,
     "GET /admin/processes": ADMIN,
     "GET /admin/storage": ADMIN,
+    "GET /media/{attachment_id}/captions.vtt": CAPTIONS,
     "GET /livez": ALL,
     "GET /readyz": ALL,
     "GET /metrics": ALL,
@@ -129,6 +135,9 @@ ROWS: dict[str, Row] = {
     "POST /api/v1/posts/{post_id}/retry": OWN,
     "GET /api/v1/posts/{post_id}/embeddings": SEE,
     "GET /api/v1/posts/{post_id}/embeddings?vectors=true": Row("vectors"),
+    "GET /api/v1/posts/{post_id}/captions": CAPTIONS,
+    "PATCH /api/v1/posts/{post_id}/captions": CAPTIONS,
+    "DELETE /api/v1/posts/{post_id}/captions": CAPTIONS,
     "GET /api/v1/posts/{post_id}/similar": SEE,
     "GET /api/v1/feeds/latest": ALL,
     "GET /api/v1/feeds/following": SIGNED_IN,

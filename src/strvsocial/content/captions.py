@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
-from sqlalchemy import Select, String, bindparam, literal_column, select, text
+from sqlalchemy import String, bindparam, literal_column, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from strvsocial.content.cards import Reader
@@ -28,7 +28,7 @@ SLACK_SECONDS = 1.0
 """How far behind the end of the sound a caption may reach."""
 
 
-class Segment(Struct, frozen=True):
+class Segment(Struct, frozen=True, forbid_unknown_fields=True):
     """Words that are said from `start` to `end`, in seconds."""
 
     start: Annotated[float, Meta(ge=0, le=86_400)]
@@ -61,7 +61,7 @@ _SEGMENTS = literal_column(
 ).label("segments")
 
 
-def _captions(*conditions: Any) -> Select[Any]:
+def _captions(*conditions: Any) -> Any:
     """The statement for the captions of one medium of a post that the viewer may see. Build it once, at import."""
     return (
         select(
@@ -122,7 +122,7 @@ async def list_cues(reader: AsyncConnection, viewer: Viewer | None, attachment_i
     return [Cue(segment.start, segment.end, segment.text) for segment in found.segments]
 
 
-async def _find(reader: Reader, viewer: Viewer | None, statement: Select[Any], public_id: str) -> CaptionsView | None:
+async def _find(reader: Reader, viewer: Viewer | None, statement: Any, public_id: str) -> CaptionsView | None:
     viewer_id = viewer.id if viewer else None
     row = (await reader.execute(statement, {"public_id": public_id, "viewer_id": viewer_id})).one_or_none()
     if row is None or not (row.shown or row.author_id == viewer_id):

@@ -73,7 +73,7 @@ async def play(request: AnyRequest, reader: Reader, viewer: MaybeViewer, attachm
     headers = {"ETag": etag, "Cache-Control": "private, no-cache", "Vary": "Cookie, Authorization"}
     if matches_none(request.headers.get("if-none-match", ""), etag):
         return Response(None, status_code=304, headers=headers)
-    return Response(body, headers=headers, media_type="text/vtt; charset=utf-8")
+    return Response(body, headers=headers, media_type="text/vtt")
 
 
 API: list[ControllerRouterHandler] = [show, change, remove]
