@@ -29,6 +29,7 @@ from strvsocial.media import serving
 from strvsocial.operations import pages as operations_pages
 from strvsocial.operations.heartbeats import Heartbeat
 from strvsocial.operations.request_rates import RequestRates
+from strvsocial.operations.watching import watched
 from strvsocial.recommendations import api as recommendations_api
 from strvsocial.recommendations import pages as recommendations_pages
 from strvsocial.recommendations.ranked_lists import RankedLists
@@ -87,6 +88,7 @@ async def open_site(app: Litestar) -> AsyncIterator[None]:
     """Opens what requests use and closes it when the process ends."""
     settings: Settings = app.state.settings
     async with AsyncExitStack() as stack:
+        stack.enter_context(watched(settings, "web"))
         opened = open_services(settings, pool_size=settings.database_pool_size, patience=PEOPLE_WAIT)
         _, app.state.database, app.state.storage = await stack.enter_async_context(opened)
         pool: Any = app.state.database.engine.pool
@@ -133,6 +135,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
     app.state.find_model_trouble = find_trouble
     app.state.themes = NAMES
     app.state.metrics = Metrics()
+    app.state.probes = health.Probes()
     app.state.load = Load(settings.max_requests)
     app.state.shutdown = Shutdown(settings.drain_seconds)
     wrap(app, settings)

@@ -7,6 +7,7 @@ connection in AUTOCOMMIT, for module-level statements.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 import asyncpg
 from sqlalchemy import BigInteger, DateTime, Identity, MetaData, event
 from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncEngine,
@@ -22,7 +24,9 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 from sqlalchemy.orm import DeclarativeBase, mapped_column
+from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 
+from strvsocial import meters
 from strvsocial.errors import Unavailable
 from strvsocial.settings import Settings
 
@@ -91,6 +95,23 @@ _BEHIND_POOLER: dict[str, Any] = {
 }
 
 
+class WatchedPool(AsyncAdaptedQueuePool):
+    """Counts how often and how long somebody waited because all connections were in use."""
+
+    def _do_get(self) -> ConnectionPoolEntry:
+        if self.checkedout() < self.size():
+            return super()._do_get()
+        started = time.perf_counter()
+        meters.pool_waits.inc()
+        try:
+            return super()._do_get()
+        except PoolTimeoutError:
+            meters.pool_timeouts.inc()
+            raise
+        finally:
+            meters.pool_wait_seconds.inc(time.perf_counter() - started)
+
+
 def _create_engine(settings: Settings, pool_size: int, patience: Patience) -> AsyncEngine:
     connect_args: dict[str, Any] = {"timeout": patience.connect, "command_timeout": patience.statement}
     if settings.has_pooler:
@@ -99,6 +120,7 @@ def _create_engine(settings: Settings, pool_size: int, patience: Patience) -> As
         connect_args["server_settings"] = {"lock_timeout": f"{patience.lock * 1000:.0f}"}
     engine = create_async_engine(
         async_url(settings.database_url),
+        poolclass=WatchedPool,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=patience.pool,

@@ -25,6 +25,7 @@ MASK = "***"
 _LIBRARIES = {
     "arq": "WARNING",
     "arq.worker": "WARNING",
+    "strvsocial.db.WatchedPool": "WARNING",  # SQLAlchemy's own records about its pool.
     "uvicorn": "INFO",
     "uvicorn.access": "WARNING",
     "uvicorn.error": "INFO",

@@ -8,12 +8,14 @@ of jobs, operations, outcomes; never ids, paths or what people send.
 from __future__ import annotations
 
 import platform
+from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
 from strvsocial import __version__
 
+disable_created_metrics()  # type: ignore[no-untyped-call]  # They double the series and tell nothing that is not known.
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
 
@@ -33,7 +35,12 @@ job_seconds = Histogram(
     "strv_job_seconds", "Seconds that a job, or a batch, ran.", ["kind"], buckets=_JOB_BUCKETS, registry=REGISTRY
 )
 
-media_files = Counter("strv_media_files", "Files processed, by outcome.", ["kind", "outcome"], registry=REGISTRY)
+media_files = Counter(
+    "strv_media_files",
+    "Files processed: done, refused (damaged or not ours), failed.",
+    ["kind", "outcome"],
+    registry=REGISTRY,
+)
 media_seconds = Counter("strv_media_seconds", "Seconds of sound and film processed.", ["kind"], registry=REGISTRY)
 media_processing = Counter(
     "strv_media_processing_seconds", "Seconds that processing took.", ["kind"], registry=REGISTRY
@@ -55,9 +62,20 @@ storage_seconds = Histogram(
     "strv_storage_seconds", "Seconds that they took.", ["operation"], buckets=_CALL_BUCKETS, registry=REGISTRY
 )
 
+pool_connections = Gauge(
+    "strv_database_connections", "Of the pool, by state: in_use, idle, most.", ["state"], registry=REGISTRY
+)
 pool_waits = Counter("strv_database_pool_waits", "Times that all connections were in use.", registry=REGISTRY)
 pool_wait_seconds = Counter("strv_database_pool_wait_seconds", "Seconds waited for one.", registry=REGISTRY)
 pool_timeouts = Counter("strv_database_pool_timeouts", "Times that none came free in time.", registry=REGISTRY)
+
+limited = Counter("strv_limited", "Requests refused by a rate limit.", ["limit"], registry=REGISTRY)
+
+
+def note_pool(pool: Any) -> None:
+    """Notes the state of SQLAlchemy's `pool`."""
+    for state, count in (("in_use", pool.checkedout()), ("idle", pool.checkedin()), ("most", pool.size())):
+        pool_connections.labels(state).set(count)
 
 
 def show() -> bytes:

@@ -27,7 +27,9 @@ from strvsocial.jobs import Handler, Lane, keep_sweeping
 from strvsocial.logs import configure_logs
 from strvsocial.media.jobs import DELETE_OBJECTS, SWEEP, SWEEP_STORAGE, want_sweep
 from strvsocial.media.sandbox import remove_stale
+from strvsocial.operations.exposition import exposed
 from strvsocial.operations.heartbeats import Heartbeat
+from strvsocial.operations.watching import watched
 from strvsocial.services import open_services
 from strvsocial.settings import Settings, get_settings
 from strvsocial.storage import Storage
@@ -120,16 +122,19 @@ async def _start_worker(ctx: dict[str, Any]) -> None:
     settings = get_settings()
     configure_logs(settings, "worker")
     stack = ctx["stack"] = AsyncExitStack()
+    stack.enter_context(watched(settings, "worker"))
     ctx["context"] = await open_context(stack, settings)
     await asyncio.to_thread(remove_stale, settings.data_dir / "tmp")
     start_lanes(stack, ctx["context"], {"quick": settings.quick_jobs, "long": settings.long_jobs}, WORKER_HANDLERS)
     show_life(stack, ctx["context"], "worker")
+    await stack.enter_async_context(exposed(settings, ctx["context"].database, "worker"))
 
 
 async def _start_embedder(ctx: dict[str, Any]) -> None:
     settings = get_settings()
     configure_logs(settings, "embedder")
     stack = ctx["stack"] = AsyncExitStack()
+    stack.enter_context(watched(settings, "embedder"))
     context = ctx["context"] = await open_context(stack, settings)
     context.models = ActiveModels(settings, context.database)
     stack.push_async_callback(context.models.aclose)
@@ -137,6 +142,7 @@ async def _start_embedder(ctx: dict[str, Any]) -> None:
     ctx["loading"] = asyncio.create_task(context.models.start())
     start_lanes(stack, context, {"embed": EMBED_BATCHES}, EMBEDDER_HANDLERS)
     show_life(stack, context, "embedder")
+    await stack.enter_async_context(exposed(settings, context.database, "embedder"))
 
 
 def _process(queue: str, on_startup: Callable[[dict[str, Any]], Awaitable[None]], *crons: CronJob) -> dict[str, Any]:

@@ -64,3 +64,17 @@ def test_values_end_and_tracebacks_keep_their_end(configured: io.StringIO) -> No
     assert told["exception"].endswith("the end")
     assert len(configured.getvalue()) < 40_000
     assert (told["process"], told["level"]) == ("web", "error")
+
+
+@pytest.mark.parametrize("configured", ["json", "text"], indirect=True)
+def test_tracebacks_show_no_values(configured: io.StringIO) -> None:
+    def sign_in(given: str) -> None:
+        raise ValueError("no")
+
+    try:
+        sign_in("".join(("my ", "password")))
+    except ValueError:
+        structlog.get_logger().error("tests.failed", exc_info=True)
+        logging.getLogger("some.library").exception("failed")
+    assert configured.getvalue().count("ValueError") >= 2
+    assert "my password" not in configured.getvalue()

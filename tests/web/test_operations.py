@@ -35,6 +35,7 @@ async def test_missing_weights_degrade_the_site_and_no_more(site: Site, client: 
     async with site.database.transaction() as db:
         await decide_profile(db, "packaged")
         await report_trouble(db, "The text encoder's weights are not here.")
+    site.app.state.probes.forget()
     try:
         ready = await client.get("/readyz")
         assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
@@ -42,6 +43,8 @@ async def test_missing_weights_degrade_the_site_and_no_more(site: Site, client: 
     finally:
         async with site.database.transaction() as db:
             await report_trouble(db, None)
+    assert (await client.get("/readyz")).json()["parts"]["models"] == "ModelsMissing"  # Believed for two seconds.
+    site.app.state.probes.forget()
     assert (await client.get("/readyz")).json()["parts"]["models"] == "ok"
 
 

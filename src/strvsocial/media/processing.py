@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import select, update
 
+from strvsocial import meters
 from strvsocial.db import Database
 from strvsocial.media.audio import make_audio
 from strvsocial.media.failures import CannotDecode, damaged, explain
@@ -44,7 +46,7 @@ async def process(settings: Settings, database: Database, storage: Storage, atta
     async with private_folder(settings.data_dir / "tmp") as folder:
         await storage.get_file(found.source_key, folder / "source")
         async with _report_progress(database, attachment_id) as on_progress:
-            made = await make(settings, folder, found.kind, on_progress)
+            made = await _measured(found.kind, make(settings, folder, found.kind, on_progress))
         await _store(storage, folder, found.public_id, made)
         async with database.transaction() as db:
             is_there = await record(db, attachment_id, made, folder)
@@ -52,6 +54,22 @@ async def process(settings: Settings, database: Database, storage: Storage, atta
         await storage.delete([product.key(found.public_id) for product in made.products])
         return None
     return made.kind
+
+
+async def _measured(kind: str, making: Awaitable[Made]) -> Made:
+    """Counts a file, how long it lasts and how long it took."""
+    started, outcome = time.monotonic(), "failed"
+    try:
+        made = await making
+        kind, outcome = made.kind, "done"
+        meters.media_seconds.labels(kind).inc(made.duration or 0)
+        return made
+    except CannotDecode:
+        outcome = "refused"
+        raise
+    finally:
+        meters.media_files.labels(kind, outcome).inc()
+        meters.media_processing.labels(kind).inc(time.monotonic() - started)
 
 
 async def make(settings: Settings, folder: Path, kind: str, on_progress: Progress) -> Made:

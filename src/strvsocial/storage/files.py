@@ -29,6 +29,7 @@ from strvsocial.errors import NotFound, Unavailable
 from strvsocial.settings import Settings
 from strvsocial.storage import OpenMultipart, StoredObject
 from strvsocial.storage.keys import check_key, check_prefix
+from strvsocial.storage.measured import measured
 
 PIECE_BYTES = 256 * 1024
 _P = ParamSpec("_P")
@@ -91,6 +92,7 @@ def _move(source: Path, target: Path) -> None:
                 raise
 
 
+@measured
 class FileStorage:
     """Objects in files below `root`. See the module's text for the folders."""
 

@@ -25,6 +25,7 @@ from strvsocial.errors import NotFound, Unavailable
 from strvsocial.settings import Settings
 from strvsocial.storage import OpenMultipart, StoredObject
 from strvsocial.storage.keys import check_key, check_prefix
+from strvsocial.storage.measured import measured
 
 log = structlog.get_logger()
 
@@ -78,6 +79,7 @@ def _configuration(settings: Settings) -> Config:
     )
 
 
+@measured
 class S3Storage:
     """Objects in one bucket. `client` is aiobotocore's S3 client."""
 

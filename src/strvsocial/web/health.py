@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -12,6 +13,8 @@ from msgspec import Struct
 from sqlalchemy import text
 
 PROBE_SECONDS = 1.0
+KEPT_SECONDS = 2.0
+"""How long the answers of the parts are believed."""
 
 
 class ModelsMissing(Exception):
@@ -32,13 +35,34 @@ async def livez() -> str:
     return "ok"
 
 
+class Probes:
+    """What the parts of the site answered last. However many probes come, each part is asked once in two seconds."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, str] = {}
+        self._until = 0.0
+        self._asking = asyncio.Lock()
+
+    async def ask(self, state: Any) -> dict[str, str]:
+        """How each part is: `ok`, or what is wrong."""
+        async with self._asking:
+            if time.monotonic() >= self._until:
+                self._parts = await ask_parts(state)
+                self._until = time.monotonic() + KEPT_SECONDS
+        return self._parts
+
+    def forget(self) -> None:
+        """Asks anew next time."""
+        self._until = 0.0
+
+
 @get("/readyz", tags=["operations"], summary="Ready?")
 async def readyz(request: Request[Any, Any, Any]) -> Response[Readiness]:
     """Asks each part, for at most a second. 503 without the database; without another part it is `degraded`."""
     state = request.app.state
     if state.shutdown.begun.is_set():
         return Response(Readiness("draining", {}), status_code=503, headers={"Cache-Control": "no-store"})
-    parts = await ask_parts(state)
+    parts = await state.probes.ask(state)
     if parts["database"] != "ok":
         down = Readiness("down", parts)
         return Response(down, status_code=503, headers={"Retry-After": "5", "Cache-Control": "no-store"})

@@ -17,6 +17,7 @@ from litestar import Request
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from strvsocial import meters
 from strvsocial.breaker import Breaker
 from strvsocial.errors import TooManyRequests
 from strvsocial.settings import Settings
@@ -123,6 +124,7 @@ async def limit(
     limits: Limits = request.app.state.limits
     key = f"{name}:{who or whose(request)}"
     if wait := await limits.charge(key, 60 / per_minute, burst, must_hold=must_hold):
+        meters.limited.labels(name).inc()
         raise TooManyRequests(retry_after=max(1, math.ceil(wait)))
 
 

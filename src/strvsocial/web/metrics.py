@@ -1,8 +1,9 @@
-"""Prometheus metrics at /metrics. Labels are bounded: route templates, never addresses."""
+"""Prometheus metrics at /metrics: of this web process, and of the queues, which are the same everywhere. Labels are bounded: route templates, never addresses."""
 
 from __future__ import annotations
 
 import asyncio
+import hmac
 import time
 from typing import Any
 
@@ -11,16 +12,17 @@ from litestar import Request, Response, get
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.process_collector import ProcessCollector
 from sqlalchemy import text
 
+from strvsocial import meters
 from strvsocial.db import Database
 from strvsocial.jobs import QUEUES
+from strvsocial.settings import Settings
 
 log = structlog.get_logger()
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
+_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 _QUEUES = text(
     """
     select queue, count(*) filter (where state = 'queued') as waiting, count(*) filter (where state = 'running') as running,
@@ -36,10 +38,9 @@ class Metrics:
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
         self.requests = Counter("strv_requests", "Requests answered.", ["method", "route", "status"], registry=registry)
         self.seconds = Histogram(
-            "strv_request_seconds", "Seconds to the last byte; streams not counted.", ["method", "route"],
+            "strv_request_seconds", "Seconds to the last byte; streams not counted.", ["route"],
             buckets=_BUCKETS, registry=registry,
         )  # fmt: skip
         self.shed = Counter("strv_shed", "Requests refused because of load.", ["reason"], registry=registry)
@@ -53,7 +54,6 @@ class Metrics:
             "strv_jobs_oldest_seconds", "How long the longest waiting due job has waited.", ["queue"], registry=registry
         )
         self.dead = Gauge("strv_jobs_dead", "Jobs given up.", registry=registry)
-        self.connections = Gauge("strv_database_connections", "Of the pool, by state.", ["state"], registry=registry)
         self.streams = Gauge("strv_event_streams", "Open streams of server-sent events.", registry=registry)
         self.vectors = Gauge("strv_index_vectors", "Vectors in this process's index.", ["space"], registry=registry)
         self.index_ready = Gauge("strv_index_ready", "1 once every active space is loaded.", registry=registry)
@@ -68,15 +68,12 @@ class Metrics:
         route = str(scope.get("path_template") or "unknown")
         self.requests.labels(method, route, str(status)).inc()
         if route != "/events":
-            self.seconds.labels(method, route).observe(seconds)
+            self.seconds.labels(route).observe(seconds)
 
     async def collect(self, state: Any) -> None:
         """Asks the parts for their figures."""
         database: Database = state.database
-        pool: Any = database.engine.pool
-        self.connections.labels("in_use").set(pool.checkedout())
-        self.connections.labels("idle").set(pool.checkedin())
-        self.connections.labels("most").set(pool.size())
+        meters.note_pool(database.engine.pool)
         for name, value in (
             ("running", state.load.running),
             ("waiting", len(state.load.line)),
@@ -133,11 +130,24 @@ class CountRequests:
             self.metrics.count(scope, status, time.perf_counter() - started)
 
 
+def may_scrape(settings: Settings, authorization: str | None) -> bool:
+    """Whether an Authorization header opens the metrics; any does where no token is set."""
+    if settings.metrics_token is None:
+        return True
+    wanted = f"Bearer {settings.metrics_token.get_secret_value()}"
+    return hmac.compare_digest((authorization or "").encode(), wanted.encode())
+
+
 @get("/metrics", tags=["operations"], summary="Metrics", media_type="text/plain")
 async def show_metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """Figures in Prometheus' text format."""
+    """Figures in Prometheus' text format. With STRV_METRICS_TOKEN set, only for who sends it as a bearer token."""
+    if not may_scrape(request.app.state.settings, request.headers.get("authorization")):
+        headers = {"WWW-Authenticate": "Bearer", "Cache-Control": "no-store"}
+        return Response(b"Send the token of STRV_METRICS_TOKEN.\n", status_code=401, headers=headers)
     metrics: Metrics = request.app.state.metrics
     await metrics.collect(request.app.state)
     return Response(
-        generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"}
+        generate_latest(metrics.registry) + meters.show(),
+        media_type=CONTENT_TYPE_LATEST,
+        headers={"Cache-Control": "no-store"},
     )
