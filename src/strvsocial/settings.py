@@ -1,6 +1,6 @@
 """Every setting, read once from the environment. `.env.example` documents each; a test keeps the two equal.
 
-Order of precedence: environment variables, then `<data dir>/run.json` (written by `strvsocial.local` while `make up`
+Order of precedence: environment variables, then files in the folder that STRV_SECRETS_DIR names, then `<data dir>/run.json` (written by `strvsocial.local` while `make up`
 runs, so that the console script finds the services by itself), then the defaults below.
 """
 
@@ -36,6 +36,23 @@ class RunningServices(PydanticBaseSettingsSource):
         return {name: value for name, value in found.items() if name in self.settings_cls.model_fields}
 
 
+class SecretFiles(PydanticBaseSettingsSource):
+    """Settings out of files named like them, as containers and systemd hand over secrets."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        folder = os.environ.get("STRV_SECRETS_DIR")
+        if not folder:
+            return {}
+        files = {
+            name: Path(folder, str(field.validation_alias)) for name, field in self.settings_cls.model_fields.items()
+        }
+        found = {name: path.read_text().strip() for name, path in files.items() if path.is_file()}
+        return {name: value for name, value in found.items() if value}
+
+
 class Settings(BaseSettings):
     """Settings of one process. Sizes are bytes, times are seconds."""
 
@@ -48,6 +65,7 @@ class Settings(BaseSettings):
 
     public_url: str | None = Field(None, validation_alias="STRV_PUBLIC_URL")
     data_dir: Path = Field(ROOT / ".data", validation_alias="STRV_DATA_DIR")
+    secrets_dir: Path | None = Field(None, validation_alias="STRV_SECRETS_DIR")
     demo: bool = Field(True, validation_alias="STRV_DEMO")
     models: str = Field("packaged", validation_alias="STRV_MODELS")
     rate_limits: bool = Field(True, validation_alias="STRV_RATE_LIMITS")
@@ -103,7 +121,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, RunningServices(settings_cls)
+        return init_settings, env_settings, SecretFiles(settings_cls), RunningServices(settings_cls)
 
     @property
     def site_url(self) -> str:

@@ -54,6 +54,23 @@ def test_secrets_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["STRV_EMBED_BATCH"].source == "default"
 
 
+def test_secrets_come_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "DATABASE_URL").write_text("postgresql://me:hunter2@db.example/site\n")
+    (tmp_path / "AWS_SECRET_ACCESS_KEY").write_text("hunter2\n")
+    (tmp_path / "STRV_EMBED_BATCH").write_text("7")
+    (tmp_path / "REDIS_URL").write_text("")
+    monkeypatch.setenv("STRV_SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("STRV_EMBED_BATCH", "9")
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    settings = Settings()
+    assert settings.database_url == "postgresql://me:hunter2@db.example/site"
+    assert settings.aws_secret_access_key is not None
+    assert settings.aws_secret_access_key.get_secret_value() == "hunter2"
+    assert settings.embed_batch == 9
+    found = {setting.name: setting.source for setting in list_effective(settings)}
+    assert (found["DATABASE_URL"], found["STRV_EMBED_BATCH"]) == ("secrets", "environment")
+
+
 def test_misspelt_names_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRV_MAX_IMAGE_BITES", "1")
     monkeypatch.setenv("STRV_TEST_ANYTHING", "1")

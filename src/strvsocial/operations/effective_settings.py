@@ -12,7 +12,7 @@ from msgspec import Struct
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from strvsocial.settings import RunningServices, Settings
+from strvsocial.settings import RunningServices, SecretFiles, Settings
 
 MASK = "***"
 # Read by processes around the application: the launcher, the tests, the benchmarks.
@@ -20,7 +20,7 @@ _ELSEWHERE = re.compile(r"STRV_(TEST|BENCH)_\w+")
 
 
 class EffectiveSetting(Struct, frozen=True):
-    """One setting. `source` is environment, make up, or default."""
+    """One setting. `source` is environment, secrets (a file), make up, or default."""
 
     name: str
     value: Any
@@ -29,12 +29,14 @@ class EffectiveSetting(Struct, frozen=True):
 
 def list_effective(settings: Settings) -> list[EffectiveSetting]:
     """Every setting by the name of its environment variable."""
-    running = RunningServices(Settings)()
+    sources = {"make up": RunningServices(Settings)(), "secrets": SecretFiles(Settings)()}
     found = []
     for field_name, field in Settings.model_fields.items():
         name = variable(field)
-        unset = "make up" if field_name in running else "default"
-        source = "environment" if os.environ.get(name) else unset
+        source = "default"
+        for told, values in sources.items():
+            source = told if field_name in values else source
+        source = "environment" if os.environ.get(name) else source
         found.append(EffectiveSetting(name, _shown(getattr(settings, field_name)), source))
     return found
 
