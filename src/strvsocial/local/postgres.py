@@ -29,6 +29,7 @@ from strvsocial.local.problems import LocalProblem
 USER = "strv"
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 # A small box that also runs models: modest caches, cheap random reads, no just-in-time compiler for short queries.
+# Shared memory lies in the data directory: what lies in /dev/shm, systemd removes when its user logs out.
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -42,6 +43,7 @@ _SETTINGS = {
     "wal_compression": "on",
     "random_page_cost": "1.1",
     "jit": "off",
+    "dynamic_shared_memory_type": "mmap",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "idle_in_transaction_session_timeout": "60s",
