@@ -19,6 +19,7 @@ from strvsocial.operations.doctor import examine
 from strvsocial.operations.findings import Finding
 from strvsocial.services import open_database
 from strvsocial.settings import Settings, get_settings
+from strvsocial.users import audit
 
 _MARKS = {"ok": Text("ok", "green"), "warn": Text("warn", "yellow"), "fail": Text("fail", "red")}
 
@@ -155,4 +156,8 @@ async def _retry_jobs(ids: list[int] | None, dry_run: bool) -> list[job_rows.Job
             async with database.read() as reader:
                 return await job_rows.choose_dead(reader, ids)
         async with database.transaction() as db:
-            return await job_rows.retry_dead(db, ids)
+            rows = await job_rows.retry_dead(db, ids)
+            if rows:
+                kinds = sorted({row.kind for row in rows})
+                await audit.record(db, None, "jobs.retry", ", ".join(kinds), jobs=len(rows), kinds=kinds)
+            return rows

@@ -42,7 +42,8 @@ _QUEUES = text(
       count(*) filter (where state = 'done' and finished_at > now() - interval '1 hour') as done,
       coalesce(extract(epoch from now() - min(run_after) filter (where state = 'queued' and run_after <= now())), 0)::float
         as oldest
-    from jobs where state <> 'done' or finished_at > now() - interval '1 hour' group by queue
+    from jobs where state in ('queued', 'running', 'dead') or (state = 'done' and finished_at > now() - interval '1 hour')
+    group by queue
     """
 )
 _DEAD_KINDS = text(
