@@ -48,7 +48,7 @@ from strvsocial.web import health
 from strvsocial.web.dependencies import DEPENDENCIES
 from strvsocial.web.failures import Failures, render
 from strvsocial.web.headers import RequestIds, SecureHeaders
-from strvsocial.web.limits import Limits
+from strvsocial.web.limits import Limits, keep_to_allowance
 from strvsocial.web.load import Load
 from strvsocial.web.metrics import CountRequests, Metrics, show_metrics
 from strvsocial.web.openapi import create_openapi_config
@@ -123,6 +123,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
     app = Litestar(
         route_handlers=[*PAGES, Router("/api/v1", route_handlers=API), *MEDIA, *OPERATIONS, *_static_files()],
         lifespan=[open_site],
+        guards=[keep_to_allowance],
         dependencies=DEPENDENCIES,
         exception_handlers={Exception: render},
         template_config=TemplateConfig(instance=create_template_engine(themes=THEMES)),

@@ -17,7 +17,6 @@ from strvsocial.ids import new_id
 from strvsocial.settings import Settings
 from strvsocial.storage import Storage
 from strvsocial.web.forms import see
-from strvsocial.web.limits import limit
 from strvsocial.web.rendering import PageResponse, page
 from strvsocial.web.viewers import Viewer
 
@@ -43,7 +42,6 @@ async def show_create(me: Me) -> PageResponse:
 )
 async def create(request: AnyRequest, db: Db, storage: SiteStorage, settings: SiteSettings, me: Me) -> Response[Any]:
     """Publishes the form and shows the post, which may still be processing."""
-    await limit(request, "posts.publish", per_minute=30, burst=30)
     try:
         made = await publish_sent(request, db, storage, settings, me)
     except (BadInput, TooLarge, UnsupportedMedia) as error:
@@ -68,7 +66,6 @@ async def show_edit(reader: Reader, me: Me, post_id: FromPath[str]) -> PageRespo
 async def edit(
     request: AnyRequest, db: Db, storage: SiteStorage, settings: SiteSettings, me: Me, post_id: FromPath[str]
 ) -> Response[Any]:
-    await limit(request, "posts.edit", per_minute=60, burst=60)
     connection = await db.connection()
     await posts.check_own(connection, me, post_id)
     try:

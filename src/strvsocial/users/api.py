@@ -20,7 +20,6 @@ from strvsocial.users.input import AccountDeletion, EmailChange, Login, Password
 from strvsocial.users.logins import limit_confirmations, limit_sign_ups, log_in
 from strvsocial.users.views import MeView, TokenView, UserView
 from strvsocial.web.input import read_input
-from strvsocial.web.limits import limit
 from strvsocial.web.openapi import MULTIPART, says, takes
 from strvsocial.web.paging import Cursor, Limit, Page
 from strvsocial.web.viewers import Viewer
@@ -122,7 +121,6 @@ async def change_avatar(
     request: AnyRequest, db: Db, storage: NamedDependency[Storage], settings: NamedDependency[Settings], me: Me
 ) -> MeView:
     """Takes a picture; a worker cuts it square and makes it mine within seconds (event `avatar.ready`)."""
-    await limit(request, "avatar", per_minute=6, burst=10)
     file = await avatars.receive_avatar(request, storage, settings)
     await avatars.change_avatar(db, me, file)
     return await profiles.get_me(await db.connection(), me)
@@ -155,7 +153,6 @@ async def get_user(reader: Reader, viewer: MaybeViewer, username: Username) -> U
 @put("/users/{username:str}/follow", tags=["people"], status_code=204, summary="Follow")
 async def follow(request: AnyRequest, db: Db, me: Me, username: Username) -> None:
     """Follows a person; doing it twice changes nothing."""
-    await limit(request, "follow", per_minute=60, burst=60)
     await follows.follow(db, me, username)
 
 

@@ -11,10 +11,8 @@ from strvsocial.db import Database
 from strvsocial.settings import Settings
 from strvsocial.users import accounts
 from strvsocial.web.addresses import client_address
+from strvsocial.web.allowances import CONFIRM, LOGIN, LOGIN_FROM, SIGN_UP
 from strvsocial.web.limits import Limits, address_of, limit
-
-ACCOUNT_TRIES, ADDRESS_TRIES = 10, 30
-PER_MINUTE_OF_ACCOUNT, PER_MINUTE_OF_ADDRESS = ACCOUNT_TRIES / 15, ADDRESS_TRIES / 15
 
 
 async def log_in(request: Request[Any, Any, Any], email: str, password: str) -> int:
@@ -26,30 +24,23 @@ async def log_in(request: Request[Any, Any, Any], email: str, password: str) -> 
     """
     database: Database = request.app.state.database
     account = hashlib.sha256(email.strip().casefold().encode()).hexdigest()[:32]
-    await limit(
-        request,
-        "login-from",
-        per_minute=PER_MINUTE_OF_ADDRESS,
-        burst=ADDRESS_TRIES,
-        who=address_of(request),
-        must_hold=True,
-    )
-    await limit(request, "login", per_minute=PER_MINUTE_OF_ACCOUNT, burst=ACCOUNT_TRIES, who=account, must_hold=True)
+    await limit(request, LOGIN_FROM, who=address_of(request), must_hold=True)
+    await limit(request, LOGIN, who=account, must_hold=True)
     user_id = await accounts.authenticate(database, email, password)
     limits: Limits = request.app.state.limits
-    await limits.forget(f"login:{account}")
-    await limits.refund(f"login-from:{address_of(request)}", 60 / PER_MINUTE_OF_ADDRESS)
+    await limits.forget(f"{LOGIN.name}:{account}")
+    await limits.refund(f"{LOGIN_FROM.name}:{address_of(request)}", LOGIN_FROM.interval)
     return user_id
 
 
 async def limit_confirmations(request: Request[Any, Any, Any]) -> None:
     """Against guessing the password of a session that one has got hold of."""
-    await limit(request, "confirm", per_minute=PER_MINUTE_OF_ACCOUNT, burst=ACCOUNT_TRIES, must_hold=True)
+    await limit(request, CONFIRM, must_hold=True)
 
 
 async def limit_sign_ups(request: Request[Any, Any, Any]) -> None:
     """Against sign-ups by the thousand from one address."""
-    await limit(request, "sign-up", per_minute=6, burst=30, who=address_of(request))
+    await limit(request, SIGN_UP, who=address_of(request))
 
 
 def describe_client(request: Request[Any, Any, Any]) -> dict[str, str]:

@@ -19,7 +19,6 @@ from strvsocial.users.input import Login, SignUp
 from strvsocial.users.logins import describe_client, limit_sign_ups, log_in
 from strvsocial.web.forms import again, safe_path, see
 from strvsocial.web.input import read_input
-from strvsocial.web.limits import limit
 from strvsocial.web.paging import Cursor
 from strvsocial.web.rendering import PageResponse, is_fragment, page, viewer_of
 from strvsocial.web.viewers import Viewer
@@ -89,7 +88,6 @@ async def sign_out(db: Db, viewer: MaybeViewer, settings: SiteSettings) -> Respo
 
 @post("/u/{username:str}/follow", name="users.follows.create", include_in_schema=False, status_code=200)
 async def follow(request: AnyRequest, db: Db, me: Me, username: FromPath[str]) -> Response[Any]:
-    await limit(request, "follow", per_minute=60, burst=60)
     await follows.follow(db, me, username)
     return await _show_follow(request, db, me, username)
 

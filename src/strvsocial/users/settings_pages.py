@@ -22,7 +22,6 @@ from strvsocial.users.input import AccountDeletion, EmailChange, PasswordChange,
 from strvsocial.users.logins import limit_confirmations
 from strvsocial.web.forms import safe_path, see, sent_values
 from strvsocial.web.input import read_input
-from strvsocial.web.limits import limit
 from strvsocial.web.rendering import PageResponse, is_fragment, page
 from strvsocial.web.viewers import Viewer
 
@@ -74,7 +73,6 @@ async def change_avatar(
     request: AnyRequest, db: Db, storage: NamedDependency[Storage], settings: NamedDependency[Settings], me: Me
 ) -> Response[Any]:
     """Takes a picture; a worker makes it the person's within seconds."""
-    await limit(request, "avatar", per_minute=6, burst=10)
     try:
         file = await avatars.receive_avatar(request, storage, settings)
     except (BadInput, TooLarge, UnsupportedMedia) as error:
