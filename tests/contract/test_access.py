@@ -77,6 +77,7 @@ ROWS: dict[str, Row] = {
     "GET /p/{post_id}/card": SEE,
     "GET /p/{post_id}/similar": SEE,
     "GET /p/{post_id}/edit": OWN,
+    "GET /p/{post_id}/proposals": OWN,
     "POST /p/{post_id}/edit": Row("own", {"title": "Edited"}),
     "POST /p/{post_id}/retry": OWN,
     "GET /p/{post_id}/captions": CAPTIONS,
@@ -135,6 +136,7 @@ ROWS: dict[str, Row] = {
     "POST /api/v1/posts/{post_id}/retry": OWN,
     "GET /api/v1/posts/{post_id}/embeddings": SEE,
     "GET /api/v1/posts/{post_id}/embeddings?vectors=true": Row("vectors"),
+    "GET /api/v1/posts/{post_id}/proposals": OWN,
     "GET /api/v1/posts/{post_id}/captions": CAPTIONS,
     "PATCH /api/v1/posts/{post_id}/captions": CAPTIONS,
     "DELETE /api/v1/posts/{post_id}/captions": CAPTIONS,
@@ -252,7 +254,7 @@ async def test_routes_of_a_post(people: People, visibility: str) -> None:
                     assert without_place(missing.text, "nothere") == without_place(answer.text, post), (path, role)
                 if row.destroys and right == GOOD:
                     post = await people.publish(visibility=shown_as)
-    assert asked == 15 * 11
+    assert asked == 17 * 11
 
 
 def without_place(body: str, post: str) -> str:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from strvsocial.content.views import FeedItem, SimilarItem
 from strvsocial.embeddings.index import VectorIndex
 from strvsocial.recommendations.for_you import list_for_you
+from strvsocial.recommendations.proposals import Proposals, propose
 from strvsocial.recommendations.ranked_lists import RankedLists
 from strvsocial.recommendations.similar import list_similar
 from strvsocial.recommendations.suggestions import SuggestedUser, list_suggestions
@@ -38,6 +39,19 @@ async def similar(
     return await list_similar(reader, index, viewer, post_id, cursor, limit)
 
 
+@get(
+    "/posts/{post_id:str}/proposals",
+    name="recommendations.proposals.show",
+    tags=["posts"],
+    summary="Drafts of tags and descriptions",
+)
+async def proposals(
+    reader: Reader, index: NamedDependency[VectorIndex], me: NamedDependency[Viewer], post_id: FromPath[str]
+) -> Proposals:
+    """Tags and descriptions that one's own post might get. They are guesses; nothing is changed by asking."""
+    return await propose(reader, index, me, post_id)
+
+
 @get("/feeds/for-you", name="recommendations.for_you.list", tags=["feeds"], summary="Posts for the viewer")
 async def for_you(
     reader: Reader,
@@ -59,4 +73,4 @@ async def users(
     return await list_suggestions(reader, index, me, limit)
 
 
-HANDLERS: list[ControllerRouterHandler] = [similar, for_you, users]
+HANDLERS: list[ControllerRouterHandler] = [similar, proposals, for_you, users]

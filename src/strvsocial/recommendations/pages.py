@@ -18,6 +18,7 @@ from strvsocial.content.views import FeedItem, PostView, Reason
 from strvsocial.embeddings.index import VectorIndex
 from strvsocial.errors import NotSignedIn
 from strvsocial.recommendations.for_you import list_for_you
+from strvsocial.recommendations.proposals import propose
 from strvsocial.recommendations.ranked_lists import RankedLists
 from strvsocial.recommendations.similar import list_similar
 from strvsocial.web.paging import Cursor, Page
@@ -27,6 +28,7 @@ from strvsocial.web.viewers import Viewer
 AnyRequest = Request[Any, Any, Any]
 Reader = NamedDependency[AsyncConnection]
 MaybeViewer = NamedDependency[Viewer | None]
+Me = NamedDependency[Viewer]
 Index = NamedDependency[VectorIndex]
 
 CARDS = 20
@@ -134,6 +136,15 @@ async def show_similar(
     return page("content/posts/show.html", post=shown, captions=captions, similar=similar.items, next=following)
 
 
+@get("/p/{post_id:str}/proposals", name="recommendations.proposals.page", include_in_schema=False)
+async def show_proposals(reader: Reader, me: Me, index: Index, post_id: FromPath[str]) -> PageResponse:
+    """Drafts of tags and descriptions for one's own post; the form on it saves what its author wants of them."""
+    proposals = await propose(reader, index, me, post_id)
+    shown = await posts.get_visible(reader, me, post_id)
+    drafts = {proposal.media_id: proposal.alt for proposal in proposals.alts}
+    return page("content/posts/proposals.html", post=shown, proposals=proposals, drafts=drafts)
+
+
 def _newest(own: list[PostView], items: list[FeedItem]) -> str | None:
     newest = max((*own, *(item.post for item in items)), key=lambda post: post.created_at, default=None)
     return newest.id if newest else None
@@ -144,4 +155,4 @@ def _plain(found: Page[PostView]) -> Page[FeedItem]:
     return Page([FeedItem(post=item, reason=_NO_REASON) for item in found.items], found.next)
 
 
-HANDLERS: list[ControllerRouterHandler] = [show_feed, show_fresh, show_post, show_similar]
+HANDLERS: list[ControllerRouterHandler] = [show_feed, show_fresh, show_post, show_similar, show_proposals]
