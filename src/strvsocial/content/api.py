@@ -21,7 +21,6 @@ from strvsocial.settings import Settings
 from strvsocial.storage import Storage
 from strvsocial.web.addresses import client_address
 from strvsocial.web.input import read_input
-from strvsocial.web.limits import limit as limit_rate
 from strvsocial.web.openapi import FORM, JSON, MULTIPART, says, takes
 from strvsocial.web.paging import Cursor, Limit, Page
 from strvsocial.web.viewers import Viewer
@@ -62,7 +61,6 @@ async def publish(
     me: Me,
 ) -> PostView:
     """Publishes a post. The kind is decided by the files' content. An `Idempotency-Key` makes repeats harmless."""
-    await limit_rate(request, "posts.publish", per_minute=30, burst=30)
     made = await publish_sent(request, db, storage, settings, me)
     return await posts.get_visible(db, me, made.public_id)
 
@@ -90,7 +88,6 @@ async def edit(
     post_id: FromPath[str],
 ) -> PostView:
     """Changes one's own post. What is left out stays. Media can be added, removed and put in another order."""
-    await limit_rate(request, "posts.edit", per_minute=60, burst=60)
     # On a connection that is given back at once: a film may take an hour to arrive.
     async with request.app.state.database.read() as reader:
         await posts.check_own(reader, me, post_id)
@@ -113,7 +110,6 @@ async def remove(db: Db, me: Me, post_id: FromPath[str]) -> None:
 )
 async def retry(request: AnyRequest, db: Db, me: Me, post_id: FromPath[str]) -> PostView:
     """Processes the failed media of one's own post again. 409 when nothing has failed."""
-    await limit_rate(request, "posts.retry", per_minute=10, burst=10)
     await posts.retry(db, me, post_id)
     return await posts.get_visible(db, me, post_id)
 
@@ -182,7 +178,6 @@ def _followed(item: PostView) -> Reason:
 )
 async def report(request: AnyRequest, db: Db, settings: NamedDependency[Settings], viewer: MaybeViewer) -> None:
     """Notes what was seen, opened and played, at most 50 at once; unknown posts are passed over."""
-    await limit_rate(request, "interactions", per_minute=120, burst=60)
     beacons = await read_input(request, Beacons)
     visitor = None
     if viewer is None:

@@ -22,7 +22,6 @@ from strvsocial.content.captions import (
 from strvsocial.media.ranges import matches_none
 from strvsocial.media.subtitles import write_webvtt
 from strvsocial.web.input import read_input
-from strvsocial.web.limits import limit
 from strvsocial.web.openapi import JSON, takes
 from strvsocial.web.viewers import Viewer
 
@@ -48,7 +47,6 @@ async def show(reader: Reader, viewer: MaybeViewer, post_id: FromPath[str]) -> C
 )
 async def change(request: AnyRequest, db: Db, me: Me, post_id: FromPath[str]) -> CaptionsView:
     """Corrects the captions of one's own post, replaces them by a WebVTT or SubRip file, switches them off or on."""
-    await limit(request, "posts.edit", per_minute=60, burst=60)
     await change_captions(db, me, post_id, await read_input(request, CaptionsChange))
     return await get_captions(db, me, post_id)
 
@@ -61,7 +59,6 @@ async def change(request: AnyRequest, db: Db, me: Me, post_id: FromPath[str]) ->
 )
 async def remove(request: AnyRequest, db: Db, me: Me, post_id: FromPath[str]) -> None:
     """Gives up the captions of one's own post; the sound is heard once more."""
-    await limit(request, "posts.retry", per_minute=10, burst=10)
     await hear_again(db, me, post_id)
 
 

@@ -27,7 +27,6 @@ from strvsocial.media.subtitles import MAX_BYTES
 from strvsocial.web.formats import LANGUAGES
 from strvsocial.web.forms import see
 from strvsocial.web.input import check_fields
-from strvsocial.web.limits import limit
 from strvsocial.web.rendering import PageResponse, page
 from strvsocial.web.viewers import Viewer
 
@@ -64,7 +63,6 @@ async def show_captions(reader: Reader, me: Me, post_id: FromPath[str]) -> PageR
 )
 async def save_captions(request: AnyRequest, db: Db, me: Me, post_id: FromPath[str]) -> Response[Any]:
     """Takes the rows of the form; a file, where one was chosen, takes their place."""
-    await limit(request, "posts.edit", per_minute=60, burst=60)
     shown = await posts.get_visible(db, me, post_id)
     form = await request.form()
     if form.get("again"):
