@@ -67,7 +67,10 @@ CHROMIUM = SystemPackage(
 )
 NGINX = SystemPackage("nginx", "nginx", ("nginx",), "STRV_TEST_NGINX", "The test of the front door", question="-v")
 PGBOUNCER = SystemPackage("PgBouncer", "pgbouncer", ("pgbouncer",), "STRV_TEST_PGBOUNCER", "The test of pooling")
-FOR_TESTS = (CHROMIUM, NGINX, PGBOUNCER)
+SYSTEMD = SystemPackage(
+    "systemd-analyze", "systemd", ("systemd-analyze",), "STRV_TEST_SYSTEMD_ANALYZE", "The test of the systemd units"
+)
+FOR_TESTS = (CHROMIUM, NGINX, PGBOUNCER, SYSTEMD)
 
 
 def ensure_packages(packages: Sequence[SystemPackage], logs: Path) -> dict[str, str]:
