@@ -14,7 +14,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTRAS = ("media", "models", "weights")
+EXTRAS = ("media", "models", "weights", "tracing", "sentry")
 """One image runs every process: the worker's decoders and the embedder's models are in it."""
 
 
