@@ -37,6 +37,7 @@ from strvsocial.search import api as search_api
 from strvsocial.search import pages as search_pages
 from strvsocial.services import open_services
 from strvsocial.settings import Settings, get_settings
+from strvsocial.storage.health import StorageHealth
 from strvsocial.themes.catalogue import NAMES, THEMES
 from strvsocial.users import api as users_api
 from strvsocial.users import pages as users_pages
@@ -94,6 +95,7 @@ async def open_site(app: Litestar) -> AsyncIterator[None]:
         pool: Any = app.state.database.engine.pool
         app.state.load.start(lambda: pool.checkedout() >= pool.size())
         stack.push_async_callback(app.state.load.aclose)
+        app.state.storage_health = StorageHealth(app.state.storage)
         app.state.limits = Limits(settings.redis_url)
         stack.push_async_callback(app.state.limits.aclose)
         app.state.index = VectorIndex(settings)

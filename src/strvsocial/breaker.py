@@ -8,10 +8,11 @@ REST_SECONDS = 5.0
 
 
 class Breaker:
-    """Open for `seconds` after a failure: who asks `is_open` first waits for a dead part at most once in that time."""
+    """Open for `seconds` after so many `failures` in a row: a dead part is waited for at most that often in this time."""
 
-    def __init__(self, seconds: float = REST_SECONDS) -> None:
-        self.seconds = seconds
+    def __init__(self, seconds: float = REST_SECONDS, failures: int = 1) -> None:
+        self.seconds, self.failures = seconds, failures
+        self._failed = 0
         self._until = 0.0
 
     @property
@@ -19,7 +20,9 @@ class Breaker:
         return time.monotonic() < self._until
 
     def failed(self) -> None:
-        self._until = time.monotonic() + self.seconds
+        self._failed += 1
+        if self._failed >= self.failures:
+            self._until = time.monotonic() + self.seconds
 
     def succeeded(self) -> None:
-        self._until = 0.0
+        self._failed, self._until = 0, 0.0

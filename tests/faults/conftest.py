@@ -50,10 +50,14 @@ class Town:
                 proxy.heal()
 
     def trust_again(self) -> None:
-        """Closes the breakers, so that the next fault finds everybody unprepared."""
+        """Closes the breakers and forgets answers, so that the next fault finds everybody unprepared."""
         state = self.site.app.state
         for part in (state.limits, state.ranked_lists, state.database.ring.__self__):
             part._breaker.succeeded()
+        if self.storage is not None:
+            state.storage._breaker.succeeded()
+        state.probes.forget()
+        state.storage_health.forget()
 
     async def process(self) -> None:
         """Does the worker's part for every attachment that waits."""

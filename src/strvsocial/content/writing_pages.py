@@ -12,10 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from strvsocial.content import posts
 from strvsocial.content.forms import edit_sent, publish_sent
-from strvsocial.errors import BadInput, StrvError, TooLarge, UnsupportedMedia
+from strvsocial.errors import BadInput, StrvError, TooLarge, Unavailable, UnsupportedMedia
 from strvsocial.ids import new_id
 from strvsocial.settings import Settings
 from strvsocial.storage import Storage
+from strvsocial.storage.health import StorageHealth
 from strvsocial.web.forms import see
 from strvsocial.web.rendering import PageResponse, page
 from strvsocial.web.viewers import Viewer
@@ -29,8 +30,9 @@ SiteSettings = NamedDependency[Settings]
 
 
 @get("/create", name="content.posts.new", include_in_schema=False)
-async def show_create(me: Me) -> PageResponse:
-    return page("content/posts/create.html", fields={}, values={}, message="", key=new_id())
+async def show_create(request: AnyRequest, me: Me) -> PageResponse:
+    trouble = await _files_trouble(request)
+    return page("content/posts/create.html", fields={}, values={}, message="", key=new_id(), trouble=trouble)
 
 
 @post(
@@ -44,16 +46,18 @@ async def create(request: AnyRequest, db: Db, storage: SiteStorage, settings: Si
     """Publishes the form and shows the post, which may still be processing."""
     try:
         made = await publish_sent(request, db, storage, settings, me)
-    except (BadInput, TooLarge, UnsupportedMedia) as error:
-        return _refuse(request, "content/posts/create.html", error, key=new_id())
+    except (BadInput, TooLarge, UnsupportedMedia, Unavailable) as error:
+        trouble = await _files_trouble(request)
+        return _refuse(request, "content/posts/create.html", error, key=new_id(), trouble=trouble)
     return see(f"/p/{made.public_id}")
 
 
 @get("/p/{post_id:str}/edit", name="content.posts.show_edit", include_in_schema=False)
-async def show_edit(reader: Reader, me: Me, post_id: FromPath[str]) -> PageResponse:
+async def show_edit(request: AnyRequest, reader: Reader, me: Me, post_id: FromPath[str]) -> PageResponse:
     await posts.check_own(reader, me, post_id)
     shown = await posts.get_visible(reader, me, post_id)
-    return page("content/posts/edit.html", post=shown, fields={}, values={}, message="")
+    trouble = await _files_trouble(request)
+    return page("content/posts/edit.html", post=shown, fields={}, values={}, message="", trouble=trouble)
 
 
 @post(
@@ -70,10 +74,17 @@ async def edit(
     await posts.check_own(connection, me, post_id)
     try:
         await edit_sent(request, db, storage, settings, me, post_id)
-    except (BadInput, TooLarge, UnsupportedMedia) as error:
+    except (BadInput, TooLarge, UnsupportedMedia, Unavailable) as error:
         shown = await posts.get_visible(connection, me, post_id)
-        return _refuse(request, "content/posts/edit.html", error, post=shown)
+        return _refuse(request, "content/posts/edit.html", error, post=shown, trouble=await _files_trouble(request))
     return see(f"/p/{post_id}")
+
+
+async def _files_trouble(request: AnyRequest) -> str:
+    """Why no file can be taken now, for people; empty when all is well."""
+    health: StorageHealth = request.app.state.storage_health
+    trouble = await health.find_trouble()
+    return trouble.message if trouble else ""
 
 
 def _refuse(request: AnyRequest, template: str, error: StrvError, **context: Any) -> PageResponse:
@@ -84,7 +95,10 @@ def _refuse(request: AnyRequest, template: str, error: StrvError, **context: Any
     if not isinstance(error, BadInput):
         fields.setdefault("file", error.message)
     message = " ".join(fields[name] for name in fields if name not in _SHOWN) or BadInput.message
-    return page(template, status=error.status, fields=fields, values=values, message=message, **context)
+    headers = {"Retry-After": str(error.retry_after or 5)} if isinstance(error, Unavailable) else {}
+    return page(
+        template, status=error.status, headers=headers, fields=fields, values=values, message=message, **context
+    )
 
 
 _SHOWN = frozenset({"title", "text", "tags", "file", "alt"})

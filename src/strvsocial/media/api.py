@@ -22,6 +22,7 @@ from strvsocial.media.bodies import get_part_slots, read_body
 from strvsocial.media.models import Upload
 from strvsocial.media.uploads import Bookkeeping, Locked
 from strvsocial.settings import Settings
+from strvsocial.storage.health import get_storage_health
 from strvsocial.web.openapi import says, takes
 from strvsocial.web.viewers import Viewer
 
@@ -98,6 +99,7 @@ async def create_upload(
     _check_version(request)
     length = _number(request, "upload-length")
     filename = _metadata(request).get("filename", "")
+    await get_storage_health(request.app.state, places.storage).check()
     async with places.books.transaction() as db:
         upload = await uploads.create(db, me.id, length, filename, places.settings)
     location = f"/api/v1/uploads/{upload.public_id}"
@@ -163,6 +165,7 @@ async def append_to_upload(
     upload = await uploads.get(places.books, me.id, upload_id)
     if upload.state != "open" and offset == upload.length:
         return _answer(204, {"Upload-Offset": str(upload.length), **_expires(upload.expires_at)})
+    await get_storage_health(request.app.state, places.storage).check()
     lease = await uploads.take_lease(places.books, me.id, upload_id)
     try:
         _check_fits(request, lease.upload, offset)

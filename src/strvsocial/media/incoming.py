@@ -25,6 +25,7 @@ from strvsocial.media.parts import PartSlots, PartWriter
 from strvsocial.media.signatures import HEAD_BYTES, Kind, get_kind
 from strvsocial.settings import MB, Settings
 from strvsocial.storage import Storage
+from strvsocial.storage.health import StorageHealth, get_storage_health
 
 log = structlog.get_logger()
 
@@ -78,7 +79,9 @@ async def receive_form(request: Request[Any, Any, Any], storage: Storage, settin
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > rules.max_body_bytes(settings):
         raise TooLarge
-    reading = _Reading(rules, settings, storage, get_part_slots(request.app.state, settings))
+    state = request.app.state
+    health, slots = get_storage_health(state, storage), get_part_slots(state, settings)
+    reading = _Reading(rules, settings, storage, health, slots)
     # A page that must say what was wrong shows what had been written so far.
     request.state.form_fields = reading.fields
     if content_type == "application/x-www-form-urlencoded":
@@ -146,6 +149,7 @@ class _Reading:
     rules: FormRules
     settings: Settings
     storage: Storage
+    health: StorageHealth
     slots: PartSlots
     fields: dict[str, list[str]] = field(default_factory=dict)
     files: list[StoredFile] = field(default_factory=list)
@@ -159,7 +163,7 @@ class _Reading:
     async def take(self, event: MultipartSegment | bytearray | None) -> None:
         """A segment begins, some of its bytes, or None at its end."""
         if isinstance(event, MultipartSegment):
-            self._begin(event)
+            await self._begin(event)
         elif event is None:
             await self._end()
         elif self._file is not None:
@@ -197,10 +201,12 @@ class _Reading:
             await self._file.abort()
         await discard(self.storage, self.files)
 
-    def _begin(self, segment: MultipartSegment) -> None:
+    async def _begin(self, segment: MultipartSegment) -> None:
         self._segment, self._value = segment, bytearray()
         if segment.filename is None:
             return
+        if segment.filename:
+            await self.health.check()
         if segment.name != self.rules.file_field:
             self.wrong[segment.name[:64]] = "There is no field for a file of this name."
         if len(self.files) >= self.rules.most_files and segment.filename:

@@ -32,6 +32,8 @@ from strvsocial.storage.keys import check_key, check_prefix
 from strvsocial.storage.measured import measured
 
 PIECE_BYTES = 256 * 1024
+LEAST_FREE_BYTES = 32 * 1024 * 1024
+"""With less than this left on the disk nothing new is taken."""
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -101,6 +103,11 @@ class FileStorage:
         self.part_bytes = part_bytes
         for folder in (self.objects, self.incoming, self.multiparts):
             folder.mkdir(parents=True, exist_ok=True)
+
+    async def check(self) -> None:
+        disk = await _in_thread(os.statvfs, self.incoming)
+        if disk.f_bavail * disk.f_frsize < LEAST_FREE_BYTES or not disk.f_favail:
+            raise Unavailable("The site's storage is full.", retry_after=60)
 
     async def put(self, key: str, data: bytes, mime: str) -> None:
         def write(temporary: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,21 @@ from aiohttp import ClientError as ConnectionTrouble
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from strvsocial.breaker import Breaker
 from strvsocial.errors import NotFound, Unavailable
 from strvsocial.settings import Settings
 from strvsocial.storage import OpenMultipart, StoredObject
 from strvsocial.storage.keys import check_key, check_prefix
 from strvsocial.storage.measured import measured
+from strvsocial.storage.patience import (
+    CHECK_SECONDS,
+    COMPLETE_SECONDS,
+    GRACE_SECONDS,
+    LIST_SECONDS,
+    QUICK_SECONDS,
+    Pace,
+    put_seconds,
+)
 
 log = structlog.get_logger()
 
@@ -37,6 +47,11 @@ SIGNED_SECONDS = 60
 _MOST_PARTS = 9_000
 _MISSING = {"NoSuchKey", "NoSuchUpload", "NotFound", "404"}
 _DELETE_BATCH = 1_000
+_AWAY = "The site's storage cannot be reached."
+_TRIES = 4
+"""Of each call, by botocore: after a random part of 1, 2, 4 seconds, within the call's own limit."""
+_FAILURES = 3
+"""So many in a row, and storage is left alone for some seconds: pages with many pictures shall not wait for each."""
 
 
 @contextmanager
@@ -52,7 +67,7 @@ def _translated() -> Iterator[None]:
         raise Unavailable("The site's storage does not answer as it should.", retry_after=10) from error
     except (BotoCoreError, ConnectionTrouble, OSError, TimeoutError) as error:
         log.warning("storage.unreachable", error=repr(error))
-        raise Unavailable("The site's storage cannot be reached.", retry_after=10) from error
+        raise Unavailable(_AWAY, retry_after=10) from error
 
 
 def _is_private(endpoint: str | None) -> bool:
@@ -69,9 +84,9 @@ def _is_private(endpoint: str | None) -> bool:
 def _configuration(settings: Settings) -> Config:
     return Config(
         signature_version="s3v4",
-        connect_timeout=3,
-        read_timeout=30,
-        retries={"mode": "standard", "total_max_attempts": 4},
+        connect_timeout=2,
+        read_timeout=20,
+        retries={"mode": "standard", "total_max_attempts": _TRIES},
         max_pool_connections=max(32, 2 * settings.upload_part_slots),
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
@@ -85,9 +100,38 @@ class S3Storage:
 
     def __init__(self, client: Any, bucket: str, region: str, part_bytes: int) -> None:
         self.client, self.bucket, self.region, self.part_bytes = client, bucket, region, part_bytes
+        self._breaker = Breaker(failures=_FAILURES)
+
+    @asynccontextmanager
+    async def _within(self, seconds: float) -> AsyncIterator[None]:
+        """Around a wait for the server: puts an end to it, and tells the breaker how it went."""
+        try:
+            with _translated():
+                async with asyncio.timeout(seconds):
+                    yield
+        except Unavailable:
+            self._breaker.failed()
+            raise
+        except NotFound:
+            self._breaker.succeeded()
+            raise
+        self._breaker.succeeded()
+
+    @asynccontextmanager
+    async def _call(self, seconds: float = QUICK_SECONDS) -> AsyncIterator[None]:
+        """Around each call: fails at once while the breaker is open."""
+        if self._breaker.is_open:
+            raise Unavailable(_AWAY, retry_after=10)
+        async with self._within(seconds):
+            yield
+
+    async def check(self) -> None:
+        with suppress(NotFound):
+            async with self._within(CHECK_SECONDS):
+                await self.client.head_object(Bucket=self.bucket, Key="probe")
 
     async def put(self, key: str, data: bytes, mime: str) -> None:
-        with _translated():
+        async with self._call(put_seconds(len(data))):
             await self.client.put_object(Bucket=self.bucket, Key=check_key(key), Body=data, ContentType=mime)
 
     async def put_file(self, key: str, path: Path, mime: str) -> None:
@@ -117,12 +161,18 @@ class S3Storage:
             return
         # Only a range that leaves something out is asked for: an empty object has no range that could be met.
         wanted = {} if start == 0 and end is None else {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
-        with _translated():
+        async with self._call():
             answer = await self.client.get_object(Bucket=self.bucket, Key=check_key(key), **wanted)
-            body = answer["Body"]
-            async with body:
-                while piece := await body.read(PIECE_BYTES):
-                    yield piece
+        pace, body = Pace(), answer["Body"]
+        async with body:
+            while True:
+                async with self._within(GRACE_SECONDS):
+                    with pace.waiting():
+                        piece = await body.read(PIECE_BYTES)
+                if not piece:
+                    return
+                pace.received += len(piece)
+                yield piece
 
     async def internal_address(self, key: str) -> str:
         wanted = {"Bucket": self.bucket, "Key": check_key(key)}
@@ -131,7 +181,7 @@ class S3Storage:
 
     async def stat(self, key: str) -> StoredObject | None:
         try:
-            with _translated():
+            async with self._call():
                 found = await self.client.head_object(Bucket=self.bucket, Key=check_key(key))
         except NotFound:
             return None
@@ -140,7 +190,7 @@ class S3Storage:
     async def delete(self, keys: Sequence[str]) -> None:
         for first in range(0, len(keys), _DELETE_BATCH):
             objects = [{"Key": check_key(key)} for key in keys[first : first + _DELETE_BATCH]]
-            with _translated():
+            async with self._call():
                 answer = await self.client.delete_objects(
                     Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True}
                 )
@@ -149,20 +199,27 @@ class S3Storage:
                 raise Unavailable("The site's storage did not delete everything.", retry_after=10)
 
     async def list(self, prefix: str) -> AsyncIterator[StoredObject]:
-        pages = self.client.get_paginator("list_objects_v2")
-        with _translated():
-            async for page in pages.paginate(Bucket=self.bucket, Prefix=check_prefix(prefix)):
-                for item in page.get("Contents", ()):
-                    if not item["Key"].endswith("/"):  # Some servers list folders too.
-                        yield StoredObject(item["Key"], item["Size"], item["ETag"].strip('"'), item["LastModified"])
+        async for item in self._items("list_objects_v2", "Contents", Prefix=check_prefix(prefix)):
+            if not item["Key"].endswith("/"):  # Some servers list folders too.
+                yield StoredObject(item["Key"], item["Size"], item["ETag"].strip('"'), item["LastModified"])
+
+    async def _items(self, operation: str, name: str, **wanted: str) -> AsyncIterator[dict[str, Any]]:
+        pages = aiter(self.client.get_paginator(operation).paginate(Bucket=self.bucket, **wanted))
+        while True:
+            async with self._call(LIST_SECONDS):
+                page = await anext(pages, None)
+            if page is None:
+                return
+            for item in page.get(name, ()):
+                yield item
 
     async def start_multipart(self, key: str, mime: str) -> str:
-        with _translated():
+        async with self._call():
             answer = await self.client.create_multipart_upload(Bucket=self.bucket, Key=check_key(key), ContentType=mime)
         return str(answer["UploadId"])
 
     async def put_part(self, key: str, multipart_id: str, number: int, data: bytes | bytearray) -> str:
-        with _translated():
+        async with self._call(put_seconds(len(data))):
             answer = await self.client.upload_part(
                 Bucket=self.bucket, Key=check_key(key), UploadId=multipart_id, PartNumber=number, Body=data
             )
@@ -170,24 +227,21 @@ class S3Storage:
 
     async def complete_multipart(self, key: str, multipart_id: str, etags: Sequence[str]) -> None:
         parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, 1)]
-        with _translated():
+        async with self._call(COMPLETE_SECONDS):
             await self.client.complete_multipart_upload(
                 Bucket=self.bucket, Key=check_key(key), UploadId=multipart_id, MultipartUpload={"Parts": parts}
             )
 
     async def abort_multipart(self, key: str, multipart_id: str) -> None:
         try:
-            with _translated():
+            async with self._call():
                 await self.client.abort_multipart_upload(Bucket=self.bucket, Key=check_key(key), UploadId=multipart_id)
         except NotFound:  # It is gone already: that is what was wanted.
             return
 
     async def list_multiparts(self) -> AsyncIterator[OpenMultipart]:
-        pages = self.client.get_paginator("list_multipart_uploads")
-        with _translated():
-            async for page in pages.paginate(Bucket=self.bucket):
-                for item in page.get("Uploads", ()):
-                    yield OpenMultipart(item["Key"], item["UploadId"], item["Initiated"])
+        async for item in self._items("list_multipart_uploads", "Uploads"):
+            yield OpenMultipart(item["Key"], item["UploadId"], item["Initiated"])
 
     async def forget_interrupted(self, before: datetime) -> None:
         """S3 keeps nothing of an object that was not sent to its end."""
@@ -195,7 +249,8 @@ class S3Storage:
     async def ensure_bucket(self) -> None:
         """Makes the bucket when it is missing and we may. A key that may not look into buckets is taken at its word."""
         try:
-            await self.client.head_bucket(Bucket=self.bucket)
+            async with asyncio.timeout(QUICK_SECONDS):
+                await self.client.head_bucket(Bucket=self.bucket)
         except ClientError as error:
             if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") != 404:
                 return
@@ -203,7 +258,7 @@ class S3Storage:
             return
         place = {} if self.region == "us-east-1" else {"LocationConstraint": self.region}
         options = {"CreateBucketConfiguration": place} if place else {}
-        with _translated():
+        async with self._call(GRACE_SECONDS):
             await self.client.create_bucket(Bucket=self.bucket, **options)
         log.info("storage.bucket_made", bucket=self.bucket)
 

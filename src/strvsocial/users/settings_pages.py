@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from strvsocial.db import Database
-from strvsocial.errors import BadInput, Conflict, StrvError, TooLarge, UnsupportedMedia
+from strvsocial.errors import BadInput, Conflict, StrvError, TooLarge, Unavailable, UnsupportedMedia
 from strvsocial.settings import Settings
 from strvsocial.storage import Storage
 from strvsocial.users import accounts, avatars, profiles, sessions, tokens
@@ -75,7 +75,7 @@ async def change_avatar(
     """Takes a picture; a worker makes it the person's within seconds."""
     try:
         file = await avatars.receive_avatar(request, storage, settings)
-    except (BadInput, TooLarge, UnsupportedMedia) as error:
+    except (BadInput, TooLarge, UnsupportedMedia, Unavailable) as error:
         error.fields = error.fields or {"file": error.message}
         return await _refuse(request, db, me, "avatar", error)
     await avatars.change_avatar(db, me, file)

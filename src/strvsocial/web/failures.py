@@ -48,6 +48,7 @@ _UNSTORABLE = ("22021", "22P05", "22003")
 _NETWORK = (ConnectionError, TimeoutError, socket.gaierror)
 _UNREACHABLE = {errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN}
 _LAST_RESORT = PlainTemplate((Path(__file__).parent / "failure.html").read_text())
+_PICTURE_AWAY = (Path(__file__).parent / "picture_away.svg").read_bytes()
 
 
 class Failure(Struct, frozen=True):
@@ -174,6 +175,8 @@ def render(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
             incidents.report(error, route=str(request.scope.get("path_template") or "unknown"))
     if wants_json(request):
         return _as_json(failure)
+    if wants_picture(request):
+        return _as_picture(failure)
     if failure.status == 401:
         return _to_login(request, failure)
     return _as_html(request, failure)
@@ -186,6 +189,17 @@ def wants_json(request: Request[Any, Any, Any]) -> bool:
         return True
     accept = request.headers.get("accept", "")
     return "application/json" in accept and "text/html" not in accept
+
+
+def wants_picture(request: Request[Any, Any, Any]) -> bool:
+    """Whether a page shows what is asked for as a picture."""
+    return request.scope["path"].startswith("/media/") and request.headers.get("sec-fetch-dest") == "image"
+
+
+def _as_picture(failure: Failure) -> Response[Any]:
+    """What stands in the picture's place: browsers show it whatever the status, and by itself when that is all there is."""
+    headers = {**failure.headers, "Cache-Control": "no-store"}
+    return Response(_PICTURE_AWAY, status_code=failure.status, media_type="image/svg+xml", headers=headers)
 
 
 def _as_json(failure: Failure) -> Response[Any]:

@@ -12,6 +12,8 @@ from litestar.types import ControllerRouterHandler
 from msgspec import Struct
 from sqlalchemy import text
 
+from strvsocial.errors import StrvError
+
 PROBE_SECONDS = 1.0
 KEPT_SECONDS = 2.0
 """How long the answers of the parts are believed."""
@@ -75,7 +77,7 @@ async def ask_parts(state: Any) -> dict[str, str]:
     probes: dict[str, Callable[[], Awaitable[Any]]] = {
         "database": lambda: _ask_database(state),
         "redis": lambda: state.limits.redis.ping(),
-        "storage": lambda: state.storage.stat("probe"),
+        "storage": lambda: state.storage_health.check(),
         "live": lambda: _check("the listener", state.listener.is_connected),
         "index": lambda: _check("the index", state.index.ready),
         "models": lambda: _ask_models(state),
@@ -90,6 +92,8 @@ async def _probe(probe: Callable[[], Awaitable[Any]]) -> str:
             await probe()
     except TimeoutError:
         return "no answer within a second"
+    except StrvError as error:
+        return error.message
     except Exception as error:
         return type(error).__name__
     return "ok"

@@ -1,0 +1,122 @@
+"""Object storage away, overloaded, dripping, cut off or silent: words go on, files wait, and nobody hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from tests.faults.conftest import OpenTown, Town
+from tests.faults.walk import WRITTEN, Walk, take
+from tests.s3 import S3Server
+
+from strvsocial.errors import Unavailable
+from strvsocial.storage.patience import QUICK_SECONDS
+
+SLOWEST = 2.0
+"""Seconds that nothing may take but a picture's bytes, which no page waits for."""
+_REFUSAL = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please reduce your rate</Message></Error>"
+SLOW_DOWN = (
+    b"HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nConnection: close\r\n"
+    + f"Content-Length: {len(_REFUSAL)}\r\n\r\n".encode()
+    + _REFUSAL
+)
+AS_PICTURE = {"Sec-Fetch-Dest": "image", "Accept": "image/avif,image/webp,*/*;q=0.8"}
+
+
+@pytest_asyncio.fixture(scope="module")
+async def town(open_town: OpenTown, s3_server: S3Server) -> Town:
+    town: Town = await open_town(s3_server)
+    assert town.storage is not None
+    return town
+
+
+async def reset(town: Town) -> None:
+    town.storage.reset()
+
+
+async def overloaded(town: Town) -> None:
+    town.storage.answer(SLOW_DOWN)
+
+
+async def dripping(town: Town) -> None:
+    town.storage.bytes_per_second = 1
+    town.storage.cut()
+
+
+async def silent(town: Town) -> None:
+    town.storage.fall_silent()
+
+
+async def picture_of(town: Town) -> tuple[str, str]:
+    """The addresses of the picture of the town's post, and of its place."""
+    post = (await town.person.api("GET", f"/posts/{town.post}")).json()
+    return post["media"][0]["url"], post["url"]
+
+
+@pytest.mark.parametrize("fault", [reset, overloaded, dripping, silent])
+async def test_words_go_on_and_files_wait(town: Town, fault: Callable[[Town], Any]) -> None:
+    url, _ = await picture_of(town)
+    town.trust_again()
+    await fault(town)
+    try:
+        before = town.storage.accepted
+        reading, writing = await town.read(), await town.write()
+        began = time.monotonic()
+        async with town.site.client() as browser:
+            pictures = await asyncio.gather(*(browser.get(url, headers=AS_PICTURE) for _ in range(12)))
+            waited = time.monotonic() - began
+            later = await take(Walk(), browser, "picture", "GET", url, headers=AS_PICTURE)
+            ready = await browser.get("/readyz")
+    finally:
+        town.heal()
+    assert reading.are(200)
+    assert writing.are(303, but={**WRITTEN, "post picture": 503, "post picture, form": 503})
+    assert max(reading.slowest.seconds, writing.slowest.seconds) < SLOWEST, reading.table() + writing.table()
+    assert "Words can be posted" in reading["create"].text
+    assert "disabled" in reading["create"].text
+    assert "data-composer" not in reading["create"].text
+    for step in (writing["post picture"], writing["post picture, form"]):
+        assert int(step.headers["retry-after"]) > 0
+        assert "storage cannot be reached" in step.text or "does not answer as it should" in step.text
+    assert 'value="A picture"' in writing["post picture, form"].text, "what was written is lost"
+    for answer in pictures:
+        assert (answer.status_code, answer.headers["content-type"]) == (503, "image/svg+xml")
+        assert answer.headers["cache-control"] == "no-store"
+    assert waited < QUICK_SECONDS + 2
+    assert (later.status, later.seconds < 0.5) == (503, True), "a dead storage was asked again for every picture"
+    assert (ready.status_code, ready.json()["status"], ready.json()["parts"]["database"]) == (200, "degraded", "ok")
+    assert ready.json()["parts"]["storage"] != "ok"
+    # The pictures asked for at once try four times each, on a connection that was kept and on a new one. Then no more.
+    assert town.storage.accepted - before <= 12 * 4 * 2 + 30
+
+
+async def test_all_is_well_again_afterwards(town: Town) -> None:
+    url, _ = await picture_of(town)
+    town.trust_again()
+    assert (await town.read()).are(200)
+    assert (await town.write()).are(303, but=WRITTEN)
+    answer = await town.site.anonymous.get(url, headers=AS_PICTURE)
+    assert (answer.status_code, answer.headers["content-type"].startswith("image/")) == (200, True)
+    assert (await town.site.anonymous.get("/readyz")).json()["parts"]["storage"] == "ok"
+
+
+async def test_bytes_that_drip_are_given_up(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("strvsocial.storage.patience.GRACE_SECONDS", 0.5)
+    storage = town.site.app.state.storage
+    town.trust_again()
+    await storage.put("work/drip/pcm", bytes(300_000), "application/octet-stream")
+    town.storage.bytes_per_second = 20_000
+    began = time.monotonic()
+    with pytest.raises(Unavailable):
+        await _read_out(storage.read("work/drip/pcm"))
+    assert time.monotonic() - began < 5, "all of it would have taken fifteen seconds"
+    town.heal()
+
+
+async def _read_out(pieces: AsyncIterator[bytes]) -> None:
+    async for _ in pieces:
+        pass
