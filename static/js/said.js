@@ -26,7 +26,7 @@ document.addEventListener('click', (event) => {
 
 function follow(section) {
   const links = [...section.querySelectorAll('a[data-seek]')]
-  const list = section.querySelector('.lines')
+  const list = section.querySelector('.said-lines')
   const medium = player()
   if (!links.length || !medium) return
   medium.addEventListener('timeupdate', () => {

@@ -94,6 +94,7 @@ ROWS: dict[str, Row] = {
     "POST /admin/jobs/retry": Row("admin", {"kind": "none"}),
     "POST /admin/jobs/{job_id}/retry": ADMIN,
     "GET /admin/log": ADMIN,
+    "GET /admin/map": ADMIN,
     "GET /admin/people": ADMIN,
     "POST /admin/people/{username}/sign-out": ADMIN,
     "POST /admin/people/{username}/suspend": ADMIN,

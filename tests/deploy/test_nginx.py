@@ -34,8 +34,10 @@ def static(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def nginx(settings: Settings, static: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     folder = tmp_path_factory.mktemp("nginx")
-    trusting = {"STRV_TRUSTED_PROXIES": "127.0.0.1"}
-    with serving(settings, **trusting) as (web, _), running_nginx(folder, web, static=static) as nginx:
+    with (
+        serving(settings, STRV_TRUSTED_PROXIES="127.0.0.1") as (web, _),
+        running_nginx(folder, web, static=static) as nginx,
+    ):
         yield nginx
 
 
@@ -213,8 +215,10 @@ async def test_events_come_at_once(people: Site, settings: Settings) -> None:
 
 def test_tls_is_modern_and_says_so(settings: Settings, static: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("tls")
-    secure = {"STRV_PUBLIC_URL": "https://localhost"}
-    with serving(settings, **secure) as (web, _), running_nginx(folder, web, static=static, tls=True) as nginx:
+    with (
+        serving(settings, STRV_PUBLIC_URL="https://localhost") as (web, _),
+        running_nginx(folder, web, static=static, tls=True) as nginx,
+    ):
         trust = ssl.create_default_context(cafile=str(folder / "certificate.pem"))
         with httpx.Client(base_url=nginx.address, verify=trust) as client:
             for path in ("/explore", "/static/manifest.webmanifest"):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from litestar.types import HTTPScope
 from sqlalchemy import text
 
 from strvsocial.db import Database
@@ -139,11 +140,11 @@ def test_requests_of_the_last_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("strvsocial.operations.request_rates.time.monotonic", lambda: now)
     metrics = Metrics()
     rates = RequestRates(metrics)
-    scope: Any = {"method": "GET", "path_template": "/p/{post_id}"}
+    post, probe = (cast(HTTPScope, {"method": "GET", "path_template": path}) for path in ("/p/{post_id}", "/livez"))
     for second in range(0, 150, 15):
         now = 1000.0 + second
-        metrics.count(scope, 503 if second == 135 else 200, 0.02)
-        metrics.count({**scope, "path_template": "/livez"}, 200, 0.02)
+        metrics.count(post, 503 if second == 135 else 200, 0.02)
+        metrics.count(probe, 200, 0.02)
         told = rates.describe()
     assert (told["requests"], told["errors"]) == (4, 1)
     assert [0.025, 4] in told["buckets"]  # type: ignore[operator]

@@ -12,7 +12,7 @@ from tests.front_door import Member, Site
 
 from strvsocial.jobs import Claimed, GiveUp, Handler, Lane, enqueue
 
-PAGES = ["/admin", "/admin/jobs", "/admin/storage", "/admin/processes", "/admin/people", "/admin/log"]
+PAGES = ["/admin", "/admin/jobs", "/admin/storage", "/admin/processes", "/admin/people", "/admin/map", "/admin/log"]
 
 
 @pytest_asyncio.fixture

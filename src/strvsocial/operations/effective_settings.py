@@ -15,8 +15,8 @@ from pydantic.fields import FieldInfo
 from strvsocial.settings import RunningServices, SecretFiles, Settings
 
 MASK = "***"
-# Read by processes around the application: the launcher, the tests, the benchmarks.
-_ELSEWHERE = re.compile(r"STRV_(TEST|BENCH)_\w+")
+# Read by what is around the application: compose.yaml, the tests, the benchmarks.
+_ELSEWHERE = re.compile(r"STRV_(COMPOSE|TEST|BENCH)_\w+")
 
 
 class EffectiveSetting(Struct, frozen=True):

@@ -19,7 +19,7 @@ from msgspec import Meta, Struct
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from strvsocial.media.sweeping import count_bytes, find_last_sweep
-from strvsocial.operations import figures, people, processes, queues, samples
+from strvsocial.operations import figures, maps, people, processes, queues, samples
 from strvsocial.operations.plots import RANGES
 from strvsocial.settings import Settings
 from strvsocial.users import audit
@@ -57,8 +57,9 @@ PROCESSES = Place(
     "processes", "/admin/processes", "Processes", "Who does the work. Each says every 15 s that it is there.", 5
 )
 PEOPLE = Place("people", "/admin/people", "People", "Everybody with an account.")
+MAP = Place("map", "/admin/map", "Map", "What the site finds alike, seen from above.")
 LOG = Place("log", "/admin/log", "Log", "What admins did, here and in the console.")
-PLACES = (OVERVIEW, JOBS, STORAGE, PROCESSES, PEOPLE, LOG)
+PLACES = (OVERVIEW, JOBS, STORAGE, PROCESSES, PEOPLE, MAP, LOG)
 
 PARTS = {
     "database": "Database",
@@ -222,6 +223,14 @@ async def sign_out(db: Db, admin: Admin, username: FromPath[str]) -> Response[An
     return see(f"/admin/people?q={quote(username)}&done=signed-out")
 
 
+@get("/admin/map", name="operations.map.show", include_in_schema=False)
+async def show_map(
+    request: AnyRequest, reader: Reader, admin: Admin, space: Annotated[str, QueryParameter(max_length=8)] = ""
+) -> PageResponse:
+    drawn, spaces = await maps.draw_map(reader, space)
+    return _show(request, MAP, map=drawn, spaces=spaces)
+
+
 @get("/admin/log", name="operations.log.list", include_in_schema=False)
 async def show_log(request: AnyRequest, reader: Reader, admin: Admin, cursor: Cursor = None) -> PageResponse:
     found = await audit.list_entries(reader, cursor=cursor)
@@ -283,5 +292,6 @@ HANDLERS: list[ControllerRouterHandler] = [
     suspend,
     unsuspend,
     sign_out,
+    show_map,
     show_log,
 ]

@@ -116,10 +116,7 @@ async def list_queues(reader: AsyncConnection) -> list[QueueView]:
 
 
 async def list_dead_kinds(reader: AsyncConnection) -> list[DeadKind]:
-    return [
-        DeadKind(row.kind, KINDS.get(row.kind, row.kind), row.count, row.latest)
-        for row in await reader.execute(_DEAD_KINDS)
-    ]
+    return [DeadKind(title=KINDS.get(row.kind, row.kind), **row._mapping) for row in await reader.execute(_DEAD_KINDS)]
 
 
 async def list_failures(
