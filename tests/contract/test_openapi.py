@@ -36,8 +36,9 @@ PUBLIC = {"/api/v1/accounts", "/api/v1/tokens"}
 SELDOM = {
     *("POST /api/v1/accounts", "POST /api/v1/tokens", "DELETE /api/v1/me", "PUT /api/v1/me/password"),
     *("PUT /api/v1/me/email", "POST /api/v1/posts/{post_id}/retry", "PUT /api/v1/me/avatar"),
+    *(f"{method} /api/v1/posts/{{post_id}}/captions" for method in ("GET", "PATCH", "DELETE")),
 }
-"""What needs a right password, a good name or a failed post: generated requests rarely succeed."""
+"""What needs a right password, a good name, a failed post or one with sound: generated requests rarely succeed."""
 FOR_ALL = {"/api/v1/interactions"}
 
 
