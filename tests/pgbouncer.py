@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -16,9 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-import asyncpg
 import pytest
 
+from strvsocial.local.ports import free_port, is_taken
 from strvsocial.local.system_packages import PGBOUNCER
 
 SERVER_CONNECTIONS = 4
@@ -38,6 +36,8 @@ auth_file = {users}
 pool_mode = transaction
 default_pool_size = {pool_size}
 max_client_conn = 500
+query_wait_timeout = {patience}
+server_login_retry = 1
 ignore_startup_parameters = extra_float_digits
 """
 
@@ -55,19 +55,26 @@ class Pooler(NamedTuple):
 
 
 @contextmanager
-def pgbouncer(server: str, *, pool_size: int = SERVER_CONNECTIONS) -> Iterator[Pooler]:
-    """A PgBouncer before the PostgreSQL server at `server`, for every database of it, while the block runs."""
+def pgbouncer(
+    server: str, *, pool_size: int = SERVER_CONNECTIONS, patience: int = 10, port: int = 0
+) -> Iterator[Pooler]:
+    """A PgBouncer before the PostgreSQL server at `server`, for every database of it, while the block runs.
+
+    It listens on `port`, or on a free one; `patience` is how many seconds a statement waits for a server connection.
+    """
     binary = PGBOUNCER.get()
     folder = Path(tempfile.mkdtemp(prefix="strv-pgbouncer-"))
     # It refuses to run as root.
     account = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
     url = urlsplit(server)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = port or free_port()
     users, ini, log = folder / "users.txt", folder / "pgbouncer.ini", folder / "pgbouncer.log"
     users.write_text(f'"{url.username}" "{url.password}"\n')
-    ini.write_text(INI.format(host=url.hostname, port=url.port, listen_port=port, users=users, pool_size=pool_size))
+    ini.write_text(
+        INI.format(
+            host=url.hostname, port=url.port, listen_port=port, users=users, pool_size=pool_size, patience=patience
+        )
+    )
     if account:
         for path in (folder, users, ini):
             os.chown(path, account.pw_uid, account.pw_gid)
@@ -77,7 +84,7 @@ def pgbouncer(server: str, *, pool_size: int = SERVER_CONNECTIONS) -> Iterator[P
         )
     pooler = Pooler(port, process, log)
     try:
-        asyncio.run(_wait_until_it_answers(pooler, server))
+        _wait_until_it_listens(pooler)
         yield pooler
     finally:
         process.terminate()
@@ -85,17 +92,12 @@ def pgbouncer(server: str, *, pool_size: int = SERVER_CONNECTIONS) -> Iterator[P
         shutil.rmtree(folder)
 
 
-async def _wait_until_it_answers(pooler: Pooler, server: str) -> None:
+def _wait_until_it_listens(pooler: Pooler) -> None:
     deadline = time.monotonic() + 10
-    while True:
-        try:
-            connection = await asyncpg.connect(pooler.through(server), timeout=2, statement_cache_size=0)
-            await connection.close()
-            return
-        except (OSError, TimeoutError):
-            assert pooler.process.poll() is None, f"PgBouncer ended:\n{pooler.log.read_text()[-3000:]}"
-            assert time.monotonic() < deadline, f"PgBouncer did not start:\n{pooler.log.read_text()[-3000:]}"
-            await asyncio.sleep(0.05)
+    while not is_taken(pooler.port):
+        assert pooler.process.poll() is None, f"PgBouncer ended:\n{pooler.log.read_text()[-3000:]}"
+        assert time.monotonic() < deadline, f"PgBouncer did not start:\n{pooler.log.read_text()[-3000:]}"
+        time.sleep(0.02)
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from typing import Any
 
 import asyncpg
+import httpx
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
-from tests.pgbouncer import INI, SERVER_CONNECTIONS
+from tests.front_door import Site, running_site
+from tests.pgbouncer import INI, SERVER_CONNECTIONS, pgbouncer
 
 from strvsocial.db import Database
 from strvsocial.settings import ROOT, Settings
@@ -106,5 +109,38 @@ def test_the_handbook_shows_what_was_run() -> None:
         "listen_port": 6432,
         "users": "/etc/pgbouncer/userlist.txt",
         "pool_size": 20,
+        "patience": 10,
     }
     assert shown == INI.format(**told)
+
+
+async def look(site: Site) -> httpx.Response:
+    return await site.client(raise_errors=False).get("/explore")
+
+
+async def test_the_pooler_may_go_and_come_back(servers: tuple[str, str], settings: Settings) -> None:
+    with ExitStack() as first:
+        pooler = first.enter_context(pgbouncer(servers[0]))
+        changed = settings.model_copy(update={"database_url": pooler.through(settings.direct_url)})
+        async with running_site(changed) as site:
+            assert (await look(site)).status_code == 200
+            first.close()
+            gone = await look(site)
+            assert (gone.status_code, gone.headers["retry-after"]) == (503, "5")
+            with pgbouncer(servers[0], port=pooler.port):
+                async with asyncio.timeout(10):
+                    while (await look(site)).status_code != 200:
+                        await asyncio.sleep(0.1)
+
+
+async def test_who_waits_too_long_for_a_connection_is_told(servers: tuple[str, str], settings: Settings) -> None:
+    with pgbouncer(servers[0], pool_size=1, patience=1) as pooler:
+        changed = settings.model_copy(update={"database_url": pooler.through(settings.direct_url)})
+        database = Database(changed, pool_size=1)
+        async with running_site(changed) as site:
+            async with database.transaction() as db:
+                await db.execute(text("select 1"))
+                told = await look(site)
+            assert (told.status_code, told.headers["retry-after"]) == (503, "5")
+            assert (await look(site)).status_code == 200
+        await database.aclose()

@@ -20,7 +20,7 @@ import httpx
 import pytest
 from tests.browser.conftest import assets, browser, open_page
 from tests.front_door import environment_of
-from tests.nginx import Nginx, running_nginx
+from tests.nginx import Nginx, media_of, running_nginx
 from tests.pgbouncer import Pooler
 from tests.s3 import S3Server
 
@@ -65,23 +65,32 @@ def way(pooler: Pooler) -> Pooler:
 def stack(
     settings: Settings, s3_server: S3Server, assets: None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
-    folder, port = tmp_path_factory.mktemp("stack"), free_port()
-    with running_nginx(folder / "nginx", f"http://127.0.0.1:{port}") as nginx:
-        changed = {
-            **s3_server.settings(f"stack-{port}"),
-            "redis_url": urlsplit(settings.redis_url)._replace(path="/6").geturl(),
-            "public_url": nginx.address,
-            "trusted_proxies": "127.0.0.1",
-            "rate_limits": True,
-            "log_format": "json",
-        }
-        stack = Stack(settings.model_copy(update=changed), nginx, folder / "honcho.log")
-        with honcho(stack, port):
+    port = free_port()
+    changed = {
+        **s3_server.settings(f"stack-{port}"),
+        "redis_url": urlsplit(settings.redis_url)._replace(path="/6").geturl(),
+        "port": port,
+        "trusted_proxies": "127.0.0.1",
+        "media_accel": "nginx",
+        "rate_limits": True,
+        "log_format": "json",
+    }
+    with running_stack(settings.model_copy(update=changed), tmp_path_factory.mktemp("stack")) as stack:
+        yield stack
+
+
+@contextmanager
+def running_stack(settings: Settings, folder: Path) -> Iterator[Stack]:
+    """nginx, and behind it the Procfile's processes on these settings."""
+    web = f"http://127.0.0.1:{settings.port}"
+    with running_nginx(folder / "nginx", web, more=media_of(settings)) as nginx:
+        stack = Stack(settings.model_copy(update={"public_url": nginx.address}), nginx, folder / "honcho.log")
+        with honcho(stack, web):
             yield stack
 
 
 @contextmanager
-def honcho(stack: Stack, port: int) -> Iterator[None]:
+def honcho(stack: Stack, web: str) -> Iterator[None]:
     """The release command, then the Procfile's processes until the block ends."""
     environment = {
         **environment_of(stack.settings),
@@ -96,14 +105,14 @@ def honcho(stack: Stack, port: int) -> Iterator[None]:
     nothing.touch()
     with stack.log.open("wb") as output:
         process = subprocess.Popen(
-            [program, "start", "--no-colour", "-e", str(nothing), "-p", str(port), *PROCESSES],
+            [program, "start", "--no-colour", "-e", str(nothing), "-p", str(stack.settings.port), *PROCESSES],
             cwd=ROOT,
             env=environment,
             stdout=output,
             stderr=output,
         )
     try:
-        _wait_until_ready(stack, f"http://127.0.0.1:{port}", process)
+        _wait_until_ready(stack, web, process)
         yield
     finally:
         process.terminate()

@@ -67,9 +67,13 @@ async def test_bytes_come_in_pieces_from_the_bucket(stack: Stack) -> None:
         stored = b"".join([piece async for piece in storage.read(medium["url"].removeprefix("/"))])
         whole = await client.get(medium["url"])
         assert (whole.status_code, whole.content) == (200, stored)
-        part = await client.get(medium["url"], headers={"Range": "bytes=1000-1999"})
+        part = await client.get(medium["url"], headers={"Range": "bytes=1000-1999", "X-Request-ID": "a-part-of-a-film"})
         assert (part.status_code, part.content) == (206, stored[1000:2000])
         assert part.headers["content-range"] == f"bytes 1000-1999/{len(stored)}"
+        bucket = str(stack.settings.s3_endpoint_url).removeprefix("http://")
+        assert bucket in stack.nginx.find_logged("a-part-of-a-film")["upstream"], (
+            "the web process sent the bytes itself"
+        )
         beyond = await client.get(medium["url"], headers={"Range": f"bytes={len(stored)}-"})
         assert beyond.status_code == 416
 
