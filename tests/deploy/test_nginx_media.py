@@ -113,8 +113,9 @@ async def test_a_bucket_that_is_down_is_503(settings: Settings, tmp_path_factory
     async with hostile.listening() as web:
         with running_nginx(tmp_path_factory.mktemp("nginx"), web, more=media_of(changed)) as nginx:
             async with httpx.AsyncClient() as client:
-                await client.get(f"{nginx.address}/media/avatars/abcdefgh.webp")
-    assert [request.headers.get("x-strv-accel") for request in hostile.requests] == [None, "off"]
+                await client.get(f"{nginx.address}/media/avatars/abcdefgh.webp?v=1")
+    asked = [(request.path, request.headers.get("x-strv-accel")) for request in hostile.requests]
+    assert asked == [("/media/avatars/abcdefgh.webp?v=1", accel) for accel in (None, "off")]
 
 
 @pytest.mark.parametrize(
