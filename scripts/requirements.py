@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = ("media", "models", "weights", "tracing", "sentry")
-"""One image runs every process: the worker's decoders and the embedder's models are in it."""
+"""One image runs every process, with every setting: the decoders of the worker and the models of the embedder are in it."""
 
 
 def render(project: str, constraints: str) -> str:

@@ -61,10 +61,19 @@ def _python(clean: Path, *arguments: str) -> str:
 def test_nothing_in_it_is_unpinned_and_no_model_library(clean: Path) -> None:
     _python(clean, "-m", "pip", "check")
     pins = {_normalise(line) for line in (ROOT / "constraints.txt").read_text().splitlines()}
-    lines = _python(
-        clean, "-m", "pip", "list", "--format=freeze", "--exclude-editable", "--exclude", "pip"
-    ).splitlines()
-    installed = {_normalise(line) for line in lines} - {"setuptools==65.5.0", "setuptools==66.1.1"}
+    command = [
+        "-m",
+        "pip",
+        "list",
+        "--format=freeze",
+        "--exclude-editable",
+        "--exclude",
+        "pip",
+        "--exclude",
+        "setuptools",
+    ]
+    installed = {_normalise(line) for line in _python(clean, *command).splitlines()}
+    assert len(installed) > 50
     assert installed - pins == set()
     code = "import importlib.util, sys; print([name for name in sys.argv[1:] if importlib.util.find_spec(name)])"
     assert _python(clean, "-c", code, *MODEL_LIBRARIES, "sklearn", "onnxruntime").strip() == "[]"

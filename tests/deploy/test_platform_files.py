@@ -97,7 +97,8 @@ def test_requirements_are_in_step_and_pin_everything() -> None:
 
 
 def test_a_package_without_a_pin_is_told() -> None:
-    project = '[project]\ndependencies = ["new-thing"]\n[project.optional-dependencies]\nmedia=[]\nmodels=[]\nweights=[]\ntracing=[]\nsentry=[]\n'
+    extras = "".join(f"{extra} = []\n" for extra in EXTRAS)
+    project = f'[project]\ndependencies = ["new-thing"]\n[project.optional-dependencies]\n{extras}'
     with pytest.raises(KeyError, match="new-thing"):
         render(project, "other==1\n")
 
