@@ -109,13 +109,21 @@ async def open_site(app: Litestar) -> AsyncIterator[None]:
         app.state.watch.start()
         stack.push_async_callback(app.state.watch.aclose)
         rates = RequestRates(app.state.metrics)
-        heartbeat = Heartbeat(
-            app.state.database, "web", lambda: {**rates.describe(), "streams": app.state.listener.subscriber_count}
-        )
+        heartbeat = Heartbeat(app.state.database, "web", lambda: {**rates.describe(), **_describe(app)})
         heartbeat.start()
         stack.push_async_callback(heartbeat.aclose)
         stack.enter_context(app.state.shutdown.listening())
         yield
+
+
+def _describe(app: Litestar) -> dict[str, Any]:
+    """What this process shows to admins and to the doctor."""
+    index = app.state.index.status()
+    held = sum(space.count for space in index.spaces)
+    return {
+        "streams": app.state.listener.subscriber_count,
+        "index": {"lag": index.lag_seconds, "vectors": held if index.ready else None},
+    }
 
 
 def create_app(settings: Settings | None = None) -> Litestar:

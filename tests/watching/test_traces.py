@@ -57,7 +57,7 @@ async def test_one_trace_from_the_request_to_the_decoder(
     with receiving() as receiver:
         told = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{receiver.address}", "OTEL_BSP_SCHEDULE_DELAY": "100"}
         with (
-            serving(settings, **told) as (address, _),
+            serving(settings, log=None, **told) as (address, _),
             working("worker", tmp_path / "log", **told),
         ):
             async with httpx.AsyncClient(base_url=address, timeout=30) as client:

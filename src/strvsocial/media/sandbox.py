@@ -185,6 +185,15 @@ def ffmpeg_version(path: str) -> str:
     return found[1] if found else ""
 
 
+def ffmpeg_codecs(path: str, kind: str) -> set[str]:
+    """The names of the `decoders` or `encoders` that the program at `path` has."""
+    try:
+        told = subprocess.run([path, "-v", "error", f"-{kind}"], capture_output=True, timeout=10, check=True, text=True)
+    except (OSError, subprocess.SubprocessError):
+        return set()
+    return set(re.findall(r"^ [VAS][F.][S.][X.][B.][D.] (\S+)", told.stdout, re.MULTILINE))
+
+
 def _major_version(path: str) -> int:
     found = re.match(r"n?(\d+)\.", ffmpeg_version(path))
     return int(found[1]) if found else 0

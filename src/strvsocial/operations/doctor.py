@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from strvsocial.db import Database
+from strvsocial.operations import exposure_checks as exposure
 from strvsocial.operations import machine_checks as machine
 from strvsocial.operations import service_checks as services
 from strvsocial.operations.findings import Finding, look
@@ -24,6 +25,8 @@ _REDIS_HINT = "Is Redis or Valkey running where REDIS_URL says, and does the pas
 async def examine(settings: Settings) -> list[Finding]:
     """Every finding, in the order in which things depend on each other."""
     findings = await look("settings", partial(machine.check_settings, settings), "See .env.example.")
+    findings += await look("https", partial(exposure.check_https, settings), "See STRV_PUBLIC_URL in .env.example.")
+    findings += await look("secrets", partial(exposure.check_secrets, settings), "See .env.example.")
     redis: Redis = Redis.from_url(settings.redis_url, socket_timeout=5, socket_connect_timeout=5)
     try:
         redis_findings = await look("redis", partial(services.check_redis, redis), _REDIS_HINT)
@@ -38,9 +41,9 @@ async def examine(settings: Settings) -> list[Finding]:
             await redis.aclose()
     hint = "Are the S3 settings right, or may this account write to STRV_DATA_DIR?"
     findings += await look("storage", partial(services.check_storage, settings), hint)
-    findings += await look(
-        "ffmpeg", machine.check_sandbox, "Install ffmpeg 6 or newer, or pip install 'strvsocial[media]'."
-    )
+    findings += await look("bucket", partial(exposure.check_bucket, settings), hint)
+    findings += await look("ffmpeg", machine.check_sandbox, machine.FFMPEG)
+    findings += await look("watching", partial(exposure.check_watching, settings), "See .env.example.")
     findings += await look("disk", partial(machine.check_disk, settings), "May this account write to STRV_DATA_DIR?")
     return findings
 

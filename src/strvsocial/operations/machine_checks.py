@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import shutil
-from urllib.parse import urlsplit
+import os
 
 from redis.asyncio import Redis
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from strvsocial.embeddings import index_changes, spaces
 from strvsocial.embeddings.index_snapshots import BadSnapshot, SnapshotStore
 from strvsocial.embeddings.profiles import read_profile
 from strvsocial.embeddings.weights import WeightsMissing, locate
-from strvsocial.media.sandbox import capabilities, ffmpeg_version
+from strvsocial.media.ffmpeg import CODECS
+from strvsocial.media.sandbox import capabilities, ffmpeg_codecs, ffmpeg_version
 from strvsocial.operations.effective_settings import unknown_names
-from strvsocial.operations.findings import Finding
+from strvsocial.operations.findings import Finding, State
 from strvsocial.settings import GB, Settings
 
 TIGHT, LOW = 1 * GB, 5 * GB
+FEWEST, FEW = 0.02, 0.05
+"""Shares of the files that a file system can hold."""
+BEHIND_SECONDS = 60
+"""An index that has not read PostgreSQL to its end for so long follows no more."""
+_WEB = text("select pid, host, details from processes where kind = 'web' and seen_at > now() - interval '45 s'")
 _WALLS = {
     "no_network": "decoders cannot reach the network",
     "no_other_files": "decoders see no files but their own",
     "no_other_processes": "decoders see no other processes",
 }
+FFMPEG = "Install ffmpeg 6 or newer with its usual codecs, or pip install 'strvsocial[media]', which brings one."
+# Two names of the same decoder: one of each is enough.
+_DECODERS = frozenset(CODECS) - {"libdav1d", "mp3float"}
+_ENCODERS = frozenset({"libx264", "aac", "pcm_s16le"})
 MODEL_LIBRARIES = ("torch", "torchvision", "transformers", "faster_whisper", "librosa")
 
 
@@ -33,32 +43,46 @@ async def check_settings(settings: Settings) -> list[Finding]:
     if unknown := unknown_names():
         hint = "Is it misspelt? .env.example lists every setting."
         findings.append(Finding("settings", "warn", f"not known: {', '.join(unknown)}", hint))
-    address = urlsplit(settings.site_url)
-    if address.scheme != "https" and address.hostname not in ("localhost", "127.0.0.1", "::1"):
-        hint = "Put a proxy with TLS in front and set STRV_PUBLIC_URL to its https:// address: cookies are Secure then."
-        findings.append(Finding("settings", "warn", f"{settings.site_url} is not https", hint))
     return findings or [Finding("settings", "ok", f"known and complete; the site is {settings.site_url}")]
 
 
 async def check_disk(settings: Settings) -> list[Finding]:
+    """Room for bytes and for files: a disk is full as well when it can count no more of them."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(settings.data_dir).free
+    room = os.statvfs(settings.data_dir)
+    free, files = room.f_bavail * room.f_frsize, room.f_favail
     told = f"{free / GB:.1f} GB free at {settings.data_dir}"
-    if free < LOW:
-        return [Finding("disk", "fail" if free < TIGHT else "warn", told, "Make room, or move STRV_DATA_DIR.")]
+    # Some file systems make room for files as they go, and say that there is none at all.
+    share = files / room.f_files if room.f_files else 1.0
+    if room.f_files:
+        told += f", room for {files:,} files"
+    if free < LOW or share < FEW:
+        state: State = "fail" if free < TIGHT or share < FEWEST else "warn"
+        return [Finding("disk", state, told, "Make room, or move STRV_DATA_DIR.")]
     return [Finding("disk", "ok", told)]
 
 
 async def check_sandbox() -> list[Finding]:
     found = await capabilities()
-    findings = [
-        Finding("ffmpeg", "ok", f"ffmpeg {await asyncio.to_thread(ffmpeg_version, found.ffmpeg)} ({found.ffmpeg})")
-    ]
+    findings = [await asyncio.to_thread(examine_ffmpeg, found.ffmpeg)]
     missing = [told for name, told in _WALLS.items() if not getattr(found, name)]
     if missing:
         hint = "Allow unprivileged user namespaces or Landlock in the kernel, or install bubblewrap. Limits hold as they are."
         return [*findings, Finding("sandbox", "warn", f"not held: {'; '.join(missing)}", hint)]
     return [*findings, Finding("sandbox", "ok", f"decoders are walled in ({found.wall})")]
+
+
+def examine_ffmpeg(path: str) -> Finding:
+    version = ffmpeg_version(path)
+    if not version:
+        return Finding("ffmpeg", "fail", f"{path} does not run", FFMPEG)
+    lacking = [
+        *sorted(_DECODERS - ffmpeg_codecs(path, "decoders")),
+        *sorted(f"{name} (to write)" for name in _ENCODERS - ffmpeg_codecs(path, "encoders")),
+    ]
+    if lacking:
+        return Finding("ffmpeg", "fail", f"ffmpeg {version} ({path}) lacks {', '.join(lacking)}", FFMPEG)
+    return Finding("ffmpeg", "ok", f"ffmpeg {version} ({path}) knows every codec that we take")
 
 
 async def check_models(settings: Settings, reader: AsyncConnection) -> list[Finding]:
@@ -82,14 +106,16 @@ async def check_models(settings: Settings, reader: AsyncConnection) -> list[Find
 
 
 async def check_index(reader: AsyncConnection, redis: Redis) -> list[Finding]:
-    """Whether a new web process starts from a snapshot that is whole."""
+    """Whether a new web process starts from a snapshot that is whole, and those that run follow PostgreSQL."""
     active = await index_changes.active_spaces(reader)
     if not active:
         return [Finding("index", "ok", "empty: nothing has been embedded yet")]
     store = SnapshotStore(redis, await index_changes.find_site(reader))
     told, bad = [], []
+    total = 0
     for space in active:
         rows = await index_changes.count(reader, space)
+        total += rows
         try:
             loaded = await store.load(space.id, space.dim, space.generation)
         except BadSnapshot as error:
@@ -98,7 +124,23 @@ async def check_index(reader: AsyncConnection, redis: Redis) -> list[Finding]:
         told.append(
             f"{space.name} {rows} vectors" + (f", {loaded[0].count} in the snapshot" if loaded else ", no snapshot")
         )
+    if drifted := await _drifted(reader, total):
+        hint = "strvsocial index rebuild; should that not help, restart the web processes and look into their logs."
+        return [Finding("index", "fail", "; ".join(drifted), hint)]
     if bad:
         hint = "Web processes read PostgreSQL instead, which takes longer. Mend it: strvsocial index rebuild"
         return [Finding("index", "warn", "; ".join(bad), hint)]
     return [Finding("index", "ok", "; ".join(told))]
+
+
+async def _drifted(reader: AsyncConnection, rows: int) -> list[str]:
+    """Running web processes whose index stands still or holds another number of vectors than PostgreSQL."""
+    found = []
+    for process in await reader.execute(_WEB):
+        index = process.details.get("index") or {}
+        lag, count = index.get("lag"), index.get("vectors")
+        if lag is not None and lag > BEHIND_SECONDS:
+            found.append(f"web process {process.pid} on {process.host} is {lag:.0f} s behind")
+        elif count is not None and abs(count - rows) > max(200, rows // 50):
+            found.append(f"web process {process.pid} on {process.host} holds {count} of {rows} vectors")
+    return found

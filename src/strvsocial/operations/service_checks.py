@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -139,8 +139,21 @@ async def check_redis(redis: Redis) -> list[Finding]:
         return [
             Finding("redis", "warn", told, "Set maxmemory-policy noeviction: limits and snapshots must not vanish.")
         ]
-    kept = "append-only file on" if persistence.get("aof_enabled") else "keeps nothing over a restart, and need not"
-    return [Finding("redis", "ok", f"{name} answers, {kept}")]
+    findings = [Finding("redis", "ok", f"{name} answers and evicts nothing")]
+    return [*findings, judge_persistence(persistence)]
+
+
+def judge_persistence(persistence: Mapping[str, Any]) -> Finding:
+    """What Redis' INFO says about keeping its data; while it cannot write, it may refuse to be written to."""
+    hint = "Has the disk of Redis room? See its log."
+    if persistence.get("aof_enabled") and persistence.get("aof_last_write_status", "ok") != "ok":
+        return Finding("aof", "fail", "the append-only file cannot be written", hint)
+    if persistence.get("rdb_last_bgsave_status", "ok") != "ok":
+        return Finding("aof", "fail", "the last snapshot on disk failed: writes may be refused", hint)
+    if persistence.get("aof_enabled"):
+        return Finding("aof", "ok", "the append-only file is on")
+    hint = "Set appendonly yes. Nothing is lost without it, but after a restart of Redis limits begin anew and indexes load slowly."
+    return Finding("aof", "warn", "the append-only file is off", hint)
 
 
 async def check_workers(redis: Redis) -> list[Finding]:
