@@ -11,6 +11,7 @@ from litestar.routes import HTTPRoute
 from tests.front_door import Site, running_site
 
 from strvsocial.settings import Settings
+from strvsocial.web.addresses import address_block
 from strvsocial.web.allowances import ALLOWANCES, CONFIRM, SIGN_UP, Allowance, allowance_of
 from strvsocial.web.limits import Limits
 
@@ -108,7 +109,7 @@ async def test_behind_a_trusted_proxy_its_word_counts_and_not_the_clients(settin
     async with running_site(settings.model_copy(update=update)) as site:
         block = f"2001:db8:{secrets.token_hex(2)}:{secrets.token_hex(2)}"
         allowance = ALLOWANCES["GET /search"]
-        await _use_up(site, allowance, f"{block}::/64")
+        await _use_up(site, allowance, address_block(f"{block}::1"))
         statuses = [
             (
                 await site.anonymous.get("/search?q=sea", headers={"X-Forwarded-For": f"9.9.9.{n}, {block}::{n + 1}"})
