@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import subprocess
 import time
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,16 +84,15 @@ async def swap_under_load(
 
     An operator's steps: start the new process, wait until it is ready, tell nginx of it, SIGTERM to the old one.
     """
-    environment = {"STRV_DRAIN_SECONDS": "1", "STRV_TRUSTED_PROXIES": "127.0.0.1"}
     with ExitStack() as stack:
-        web = [stack.enter_context(serving(settings, **environment)) for _ in range(2)]
+        web = [stack.enter_context(_web(settings)) for _ in range(2)]
         nginx = stack.enter_context(running_nginx(folder, *(address for address, _ in web)))
         crowd = Visitors(nginx, author, visitors)
         coming = asyncio.create_task(crowd.come())
         for turn in range(turns):
             await crowd.until((turn + 1) * requests // (turns + 1))
             for place in range(2):
-                fresh = await asyncio.to_thread(stack.enter_context, serving(settings, **environment))
+                fresh = await asyncio.to_thread(stack.enter_context, _web(settings))
                 await _until_ready(fresh[0])
                 old, web[place] = web[place], fresh
                 # Even told late nobody fails: the old process refuses, and nginx asks the next one.
@@ -106,6 +106,10 @@ async def swap_under_load(
         crowd.is_over = True
         await coming
         return crowd.tally
+
+
+def _web(settings: Settings) -> AbstractContextManager[tuple[str, subprocess.Popen[bytes]]]:
+    return serving(settings, STRV_DRAIN_SECONDS="1", STRV_TRUSTED_PROXIES="127.0.0.1")
 
 
 async def _until_ready(address: str) -> None:
