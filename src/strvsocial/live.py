@@ -1,13 +1,16 @@
 """Live news by PostgreSQL's NOTIFY: it is part of the transaction, so nobody hears of what was not committed.
 
 `announce()` tells a person's open pages (server-sent events); `wake_index()` tells every process that answers similarity
-queries to read the new vectors. `Listener` holds the one LISTEN connection of a process and hands messages on. News may
-be lost while a connection is down: whoever needs the truth reads the rows.
+queries to read the new vectors. `Listener` holds the one LISTEN connection of a process and hands messages on. It remembers
+the last minute's: a page that comes back, to this process or another, is told what it missed (Last-Event-ID). News may be
+lost while a connection is down: whoever needs the truth reads the rows.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -20,9 +23,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from strvsocial.db import is_pooled, plain_url
+from strvsocial.ids import new_id
 
 log = structlog.get_logger()
 
+REMEMBERED_SECONDS, MOST_REMEMBERED = 60.0, 5_000
 EVENTS, VECTORS = "strv_events", "strv_vectors"
 _NOTIFY = text("select pg_notify(:channel, :message)")
 _NOTIFY_ALL = text("select count(pg_notify(:channel, message)) from unnest(cast(:messages as text[])) as message")
@@ -34,6 +39,7 @@ class News(msgspec.Struct, frozen=True):
     kind: str
     user_id: int
     data: dict[str, Any]
+    id: str = msgspec.field(default_factory=new_id)
 
 
 async def announce(db: AsyncSession, kind: str, user_id: int, data: dict[str, Any]) -> None:
@@ -62,6 +68,7 @@ class Listener:
     on_vectors: Callable[[], None] = lambda: None
     _subscribers: dict[int, set[asyncio.Queue[News]]] = field(default_factory=dict)
     _task: asyncio.Task[None] | None = None
+    _heard: deque[tuple[float, News]] = field(default_factory=lambda: deque(maxlen=MOST_REMEMBERED))
     is_connected: bool = False
 
     def start(self) -> None:
@@ -81,9 +88,12 @@ class Listener:
         return len(self._subscribers.get(user_id, ()))
 
     @asynccontextmanager
-    async def subscribe(self, user_id: int) -> AsyncIterator[asyncio.Queue[News]]:
-        """The news of one person while the block runs. A reader that falls 100 behind misses the oldest."""
+    async def subscribe(self, user_id: int, *, after: str = "") -> AsyncIterator[asyncio.Queue[News]]:
+        """The news of one person while the block runs, beginning with those of the last minute since the one called
+        `after`. A reader that falls 100 behind misses the oldest."""
         queue: asyncio.Queue[News] = asyncio.Queue(100)
+        for news in self._missed(user_id, after) if after else ():
+            queue.put_nowait(news)
         self._subscribers.setdefault(user_id, set()).add(queue)
         try:
             yield queue
@@ -91,6 +101,21 @@ class Listener:
             self._subscribers[user_id].discard(queue)
             if not self._subscribers[user_id]:
                 del self._subscribers[user_id]
+
+    @property
+    def last_id(self) -> str:
+        """The id of the last news that was heard, whomever it concerned: who comes back with it missed nothing before."""
+        return self._heard[-1][1].id if self._heard else "none"
+
+    def _missed(self, user_id: int, after: str) -> list[News]:
+        """What concerned a person since `after`; all of the last minute when that is longer ago."""
+        missed: list[News] = []
+        for heard_at, news in reversed(self._heard):
+            if news.id == after or time.monotonic() - heard_at > REMEMBERED_SECONDS or len(missed) == 100:
+                break
+            if news.user_id == user_id:
+                missed.append(news)
+        return missed[::-1]
 
     async def _listen(self) -> None:
         while True:
@@ -119,6 +144,7 @@ class Listener:
 
     def _on_event(self, _connection: Any, _pid: int, _channel: str, message: object) -> None:
         news = msgspec.json.decode(str(message), type=News)
+        self._heard.append((time.monotonic(), news))
         for queue in self._subscribers.get(news.user_id, ()):
             if queue.full():
                 queue.get_nowait()

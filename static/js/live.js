@@ -8,6 +8,7 @@ const signedIn = document.body.dataset.viewer
 const single = () => document.querySelector('[data-single]')
 let source
 let timer
+let last = ''
 
 const pending = () => [...document.querySelectorAll('[data-processing]')]
 
@@ -80,6 +81,7 @@ function fillSimilar(element, tries = 8) {
 }
 
 function on(event) {
+  last = event.lastEventId || last
   const { id, url, pending: rest } = JSON.parse(event.data)
   const here = single()?.dataset.post === id
   const waits = document.querySelector(`[data-post="${CSS.escape(id)}"][data-processing]`)
@@ -94,7 +96,7 @@ function on(event) {
 
 function open() {
   if (source || !signedIn || document.hidden) return
-  source = new EventSource('/events')
+  source = new EventSource(last ? `/events?after=${encodeURIComponent(last)}` : '/events')
   source.addEventListener('post.ready', on)
   source.addEventListener('post.failed', on)
   source.addEventListener('avatar.ready', (event) => showFace(JSON.parse(event.data).url))
@@ -107,7 +109,7 @@ function open() {
   source.addEventListener('error', () => {
     if (source?.readyState !== EventSource.CLOSED) return
     close()
-    timer = setTimeout(open, 5000)
+    timer = setTimeout(open, 3000 + Math.random() * 7000) // Not everybody at the same moment.
   })
 }
 

@@ -20,9 +20,11 @@ from strvsocial.users.events import as_event
 
 
 @asynccontextmanager
-async def _listening(address: str, member: Member) -> AsyncIterator[AsyncIterator[str]]:
+async def _listening(
+    address: str, member: Member, *, last: str = "", ids: list[str] | None = None
+) -> AsyncIterator[AsyncIterator[str]]:
     """The lines of a stream of events, from its welcome on."""
-    headers = {"Authorization": f"Bearer {member.token}"}
+    headers = {"Authorization": f"Bearer {member.token}", **({"Last-Event-ID": last} if last else {})}
     async with (
         httpx.AsyncClient(base_url=address, timeout=httpx.Timeout(5, read=30)) as client,
         client.stream("GET", "/events", headers=headers) as answer,
@@ -32,6 +34,10 @@ async def _listening(address: str, member: Member) -> AsyncIterator[AsyncIterato
         assert answer.headers["cache-control"] == "no-store"
         lines = answer.aiter_lines()
         assert await anext(lines) == "retry: 3000"
+        welcomed = await anext(lines)
+        assert welcomed.startswith("id: ")
+        if ids is not None:
+            ids.append(welcomed.removeprefix("id: "))
         yield lines
 
 
@@ -39,8 +45,13 @@ async def _next_event(lines: AsyncIterator[str]) -> tuple[str, Any]:
     async with asyncio.timeout(5):
         async for line in lines:
             if line.startswith("event: "):
-                return line.removeprefix("event: "), json.loads((await anext(lines)).removeprefix("data: "))
+                return line.removeprefix("event: "), json.loads(await _data(lines))
     raise AssertionError("the stream ended")
+
+
+async def _data(lines: AsyncIterator[str]) -> str:
+    assert (await anext(lines)).startswith("id: ")
+    return (await anext(lines)).removeprefix("data: ")
 
 
 async def _until_the_end(lines: AsyncIterator[str]) -> None:
@@ -68,6 +79,32 @@ async def test_a_stream_ends_within_seconds_of_its_token_or_account(site: Site, 
         async with asyncio.timeout(8):
             await asyncio.gather(_until_the_end(of_alice), _until_the_end(of_bob))
         assert time.monotonic() - started < 5
+
+
+async def test_a_page_that_comes_back_is_told_what_it_missed_even_by_another_process(
+    site: Site, settings: Settings, web_address: str
+) -> None:
+    alice, bob = await site.member("alice"), await site.member("bob")
+
+    async def tell(member: Member, number: int) -> None:
+        async with site.database.transaction() as db:
+            await announce(db, "post.ready", member.id, {"id": str(number)})
+
+    with serving(settings) as (other_address, _):
+        ids: list[str] = []
+        async with _listening(web_address, alice) as lines:
+            await tell(alice, 0)
+            assert (await _next_event(lines))[1] == {"id": "0"}
+        async with _listening(web_address, alice, ids=ids):
+            pass
+        for number, member in ((1, alice), (2, bob), (3, alice)):
+            await tell(member, number)
+        for address in (web_address, other_address):
+            async with _listening(address, alice, last=ids[0]) as lines:
+                assert [(await _next_event(lines))[1] for _ in range(2)] == [{"id": "1"}, {"id": "3"}]
+        async with _listening(web_address, alice) as lines:
+            await tell(alice, 4)
+            assert (await _next_event(lines))[1] == {"id": "4"}, "who is new is told nothing of before"
 
 
 async def test_events_need_a_login_and_say_so_to_machines(client: httpx.AsyncClient) -> None:
@@ -99,5 +136,5 @@ async def test_the_process_ends_promptly_with_streams_open_and_holds_no_connecti
 @pytest.mark.parametrize("text", ["a\nb", "\r\n\r\nevent: forged", "\u2028"])
 def test_nobody_can_forge_an_event(text: str) -> None:
     event = as_event(News("notification", 1, {"text": text}))
-    assert event.count("\n") == 3
+    assert event.count("\n") == 4
     assert "\r" not in event

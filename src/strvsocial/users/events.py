@@ -29,12 +29,14 @@ STREAMS_PER_PERSON = 20
 async def stream_events(request: Request[Any, Any, Any], me: NamedDependency[Viewer]) -> Stream:
     """The viewer's news as server-sent events; `data` is JSON. A comment every 15 seconds keeps the line open.
 
-    The stream ends when the session ends. It holds no database connection.
+    A client that comes back within a minute and says the last `id` that it got, as Last-Event-ID or `after`, is told what
+    it missed. The stream ends when the session ends. It holds no database connection.
     """
     listener: Listener = request.app.state.listener
     if listener.count_of(me.id) >= STREAMS_PER_PERSON:
         raise TooManyRequests("You have very many pages open.", retry_after=30)
-    events = _events(listener, request.app.state.watch, request.app.state.shutdown, me)
+    after = request.headers.get("last-event-id") or request.query_params.get("after") or ""
+    events = _events(listener, request.app.state.watch, request.app.state.shutdown, me, after)
     return Stream(
         events,
         media_type="text/event-stream",
@@ -42,10 +44,10 @@ async def stream_events(request: Request[Any, Any, Any], me: NamedDependency[Vie
     )
 
 
-async def _events(listener: Listener, watch: Watch, shutdown: Shutdown, me: Viewer) -> AsyncIterator[str]:
-    async with listener.subscribe(me.id) as news:
+async def _events(listener: Listener, watch: Watch, shutdown: Shutdown, me: Viewer, after: str) -> AsyncIterator[str]:
+    async with listener.subscribe(me.id, after=after) as news:
         with watch.over(me) as ended:
-            yield f"retry: {RETRY_MILLISECONDS}\n: welcome\n\n"
+            yield f"retry: {RETRY_MILLISECONDS}\nid: {listener.last_id}\n: welcome\n\n"
             endings = [asyncio.create_task(ended.wait()), asyncio.create_task(shutdown.begun.wait())]
             try:
                 while not any(task.done() for task in endings):
@@ -71,4 +73,4 @@ async def _next(news: asyncio.Queue[News], endings: list[asyncio.Task[Any]]) -> 
 
 def as_event(news: News) -> str:
     """News as a server-sent event."""
-    return f"event: {news.kind}\ndata: {msgspec.json.encode(news.data).decode()}\n\n"
+    return f"event: {news.kind}\nid: {news.id}\ndata: {msgspec.json.encode(news.data).decode()}\n\n"
