@@ -14,9 +14,13 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 from tests.faults.conftest import OpenTown, Town
+from tests.faults.walk import WRITTEN
 
+from strvsocial.jobs import Postpone
 from strvsocial.local.account import server_account
 from strvsocial.local.services import Services
+from strvsocial.media.sandbox import find_ffmpeg
+from strvsocial.settings import Settings
 
 MIB = 1024 * 1024
 SMALL = 64
@@ -142,3 +146,52 @@ async def _check_indexes(services: Services) -> None:
     )
     await connection.close()
     assert len(checked) > 20
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("film") / "a.mp4"
+    source = ("-f", "lavfi", "-i", "testsrc2=d=2:s=640x360:r=20", "-pix_fmt", "yuv420p", "-c:v", "libx264")
+    subprocess.run([find_ffmpeg(), "-nostdin", "-v", "error", *source, str(path)], check=True, timeout=60)
+    return path.read_bytes()
+
+
+@contextmanager
+def no_room_to_work(settings: Settings, sent: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Room for what was sent and little else; where no disk can be mounted, any failure finds the disk too full."""
+    if may_mount():
+        with small_disk(settings.data_dir / "tmp", 1 + -(-sent // MIB)):
+            (settings.data_dir / "tmp" / "ballast").write_bytes(bytes(MIB - 60_000 - sent % MIB))
+            yield
+        return
+    with monkeypatch.context() as patch:
+        patch.setattr("strvsocial.media.room.LEAST_BYTES", 1 << 62)
+        patch.setattr("strvsocial.media.video.make_video", None)
+        yield
+
+
+async def test_a_worker_without_room_tries_again_later(
+    settings: Settings, open_town: OpenTown, film: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    town: Town = await open_town()
+    files = {"file": ("a.mp4", film, "video/mp4")}
+    posted = (await town.person.api("POST", "/posts", data={"title": "A film"}, files=files)).json()
+    storage, stored = town.site.app.state.storage, {item.key async for item in town.site.app.state.storage.list("")}
+    with no_room_to_work(town.site.settings, len(film), monkeypatch), pytest.raises(Postpone, match="disk is full"):
+        await town.process()
+    assert {item.key async for item in storage.list("")} == stored, "something half made was stored"
+    waiting = (await town.person.api("GET", f"/posts/{posted['id']}")).json()
+    assert (waiting["status"], waiting["failure"]) == ("processing", None)
+    await town.process()
+    assert (await town.person.api("GET", f"/posts/{posted['id']}")).json()["status"] == "ready"
+
+
+async def test_a_full_storage_takes_no_files_and_says_so(open_town: OpenTown, monkeypatch: pytest.MonkeyPatch) -> None:
+    town: Town = await open_town()
+    monkeypatch.setattr("strvsocial.storage.files.LEAST_FREE_BYTES", 1 << 62)
+    town.trust_again()
+    assert (await town.read()).are(200)
+    writing = await town.write()
+    assert writing.are(303, but={**WRITTEN, "post picture": 503, "post picture, form": 503})
+    assert "storage is full" in writing["post picture, form"].text
+    assert (await town.site.anonymous.get("/readyz")).json()["parts"]["storage"] == "The site's storage is full."

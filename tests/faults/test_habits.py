@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from strvsocial import jobs
 from strvsocial.settings import ROOT
 
 SOURCES = sorted((ROOT / "src" / "strvsocial").rglob("*.py"))
@@ -27,7 +28,7 @@ LIMITS = {
 _SECOND_IS_TIMEOUT = {"socket.create_connection"}
 _SAME_NAME_ELSEWHERE = {("operations/service_checks.py", "Config")}
 """Alembic's configuration, which opens nothing."""
-TIMED_BY_POSTGRESQL = ("jobs.py", "users/sessions.py", "users/tokens.py", "media/uploads.py")
+TIMED_BY_POSTGRESQL = ("users/sessions.py", "users/tokens.py", "media/uploads.py")
 THIS_MACHINES_CLOCK = {"datetime.now", "datetime.utcnow", "time.time", "date.today"}
 
 
@@ -68,3 +69,9 @@ def test_leases_and_sessions_are_timed_by_postgresql(name: str) -> None:
     """A machine whose clock is an hour off must not take over living jobs or end sessions: `now()` decides."""
     told = {call for call, _ in calls_in(ROOT / "src" / "strvsocial" / name)}
     assert told & THIS_MACHINES_CLOCK == set()
+
+
+def test_a_lease_begins_and_ends_by_postgresqls_clock() -> None:
+    for statement in (jobs._CLAIM, jobs._RENEW, jobs._EXPIRED):
+        assert "lease_until = now() + make_interval" in str(statement)
+        assert not {":now", ":until", ":at"} & set(str(statement).split())

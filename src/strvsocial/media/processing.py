@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 
 from strvsocial import meters
 from strvsocial.db import Database
+from strvsocial.errors import Unavailable
 from strvsocial.media.audio import make_audio
 from strvsocial.media.failures import CannotDecode, damaged, explain
 from strvsocial.media.gifs import make_gif
@@ -20,6 +21,7 @@ from strvsocial.media.models import Attachment
 from strvsocial.media.probing import probe
 from strvsocial.media.products import Made
 from strvsocial.media.renditions import record
+from strvsocial.media.room import blaming_the_disk
 from strvsocial.media.sandbox import DecoderFailed, private_folder
 from strvsocial.media.video import Progress, make_video
 from strvsocial.settings import Settings
@@ -33,8 +35,8 @@ UPLOADS_AT_ONCE = 4
 async def process(settings: Settings, database: Database, storage: Storage, attachment_id: int) -> str | None:
     """Makes an attachment ready and returns its real kind, which may differ from what its first bytes suggested.
 
-    None when the attachment is gone. Raises CannotDecode for hopeless files, DecoderFailed or a storage error for what
-    may go better next time.
+    None when the attachment is gone. Raises CannotDecode for hopeless files, DecoderFailed or Unavailable (storage that
+    is away, a full disk) for what may go better next time.
     """
     async with database.read() as reader:
         columns = Attachment.public_id, Attachment.kind, Attachment.status, Attachment.source_key
@@ -43,7 +45,7 @@ async def process(settings: Settings, database: Database, storage: Storage, atta
         return None
     if found.status == "ready":
         return str(found.kind)
-    async with private_folder(settings.data_dir / "tmp") as folder:
+    async with _folder(settings) as folder:
         await storage.get_file(found.source_key, folder / "source")
         async with _report_progress(database, attachment_id) as on_progress:
             made = await _measured(found.kind, make(settings, folder, found.kind, on_progress))
@@ -54,6 +56,16 @@ async def process(settings: Settings, database: Database, storage: Storage, atta
         await storage.delete([product.key(found.public_id) for product in made.products])
         return None
     return made.kind
+
+
+@asynccontextmanager
+async def _folder(settings: Settings) -> AsyncIterator[Path]:
+    """A private folder to work in. Raises NoRoom for what fails because the disk is full."""
+    parent = settings.data_dir / "tmp"
+    with blaming_the_disk(parent):
+        async with private_folder(parent) as folder:
+            with blaming_the_disk(folder):  # While what fills the disk is still there.
+                yield folder
 
 
 async def _measured(kind: str, making: Awaitable[Made]) -> Made:
@@ -94,9 +106,14 @@ async def _store(storage: Storage, folder: Path, public_id: str, made: Made) -> 
         async with slots:
             await storage.put_file(key, folder / name, mime)
 
-    async with asyncio.TaskGroup() as group:
-        for product in made.products:
-            group.create_task(put(product.name, product.key(public_id), product.mime))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for product in made.products:
+                group.create_task(put(product.name, product.key(public_id), product.mime))
+    except ExceptionGroup as failures:
+        if away := failures.subgroup(Unavailable):
+            raise away.exceptions[0] from failures
+        raise
 
 
 @asynccontextmanager
