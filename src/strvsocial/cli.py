@@ -15,6 +15,7 @@ from typer.main import get_group
 
 # Name → its typer application (module:attribute), and what `--help` says about it.
 COMMANDS = {
+    "backup": ("strvsocial.backups.commands:app", "Backups of everything: create, verify, restore."),
     "demo": ("strvsocial.demo.commands:app", "The demo content: posts of all five kinds by a cast of eleven people."),
     "doctor": ("strvsocial.operations.commands:doctor_app", "Look at everything the site depends on."),
     "embeddings": (

@@ -96,6 +96,10 @@ class Settings(BaseSettings):
     upload_part_slots: int = Field(20, validation_alias="STRV_UPLOAD_PART_SLOTS")
     upload_ttl_seconds: int = Field(86_400, validation_alias="STRV_UPLOAD_TTL_SECONDS")
 
+    backup_dir: str | None = Field(None, validation_alias="STRV_BACKUP_DIR")
+    backup_passphrase: SecretStr | None = Field(None, validation_alias="STRV_BACKUP_PASSPHRASE")
+    backup_recipients: str = Field("", validation_alias="STRV_BACKUP_RECIPIENTS")
+
     quick_jobs: int = Field(2, validation_alias="STRV_QUICK_JOBS")
     long_jobs: int = Field(1, validation_alias="STRV_LONG_JOBS")
     ffmpeg_threads: int = Field(2, validation_alias="STRV_FFMPEG_THREADS")

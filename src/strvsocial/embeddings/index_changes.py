@@ -52,7 +52,7 @@ class Rows(Struct, frozen=True):
     vectors: NDArray[np.float32]
 
 
-_GENERATIONS = "index.generations"
+GENERATIONS = "index.generations"
 _SPACES = text(
     """
     select s.id, s.name, s.dim, coalesce((f.value ->> s.id::text)::bigint, 0) as generation, s.calibration
@@ -106,13 +106,13 @@ async def find_site(reader: AsyncConnection) -> str:
 
 
 async def active_spaces(reader: AsyncConnection) -> list[SpaceRow]:
-    rows = await reader.execute(_SPACES, {"fact": _GENERATIONS})
+    rows = await reader.execute(_SPACES, {"fact": GENERATIONS})
     return [SpaceRow(row.id, row.name, row.dim, row.generation, row.calibration) for row in rows]
 
 
 async def ask_for_reload(db: AsyncSession, space_id: int) -> None:
     """Makes every process that answers similarity queries load the space anew, once the transaction commits."""
-    await db.execute(_RAISE_GENERATION, {"fact": _GENERATIONS, "space": str(space_id)})
+    await db.execute(_RAISE_GENERATION, {"fact": GENERATIONS, "space": str(space_id)})
     await wake_index(db)
 
 
