@@ -56,6 +56,7 @@ class Visitors:
             async with httpx.AsyncClient(base_url=self.nginx.address, timeout=30) as client:
                 for _ in range(rng.choice((1, 20))):
                     await self._ask(client, rng)
+                    await asyncio.sleep(rng.uniform(0, 0.1))  # A starting process needs some of the processor, too.
 
     async def _ask(self, client: httpx.AsyncClient, rng: random.Random) -> None:
         began, what = time.monotonic(), rng.choice(PATHS)

@@ -33,4 +33,4 @@ async def test_a_rolling_swap_fails_nothing(site: Site, settings: Settings, tmp_
 
 @pytest.mark.soak
 async def test_a_rolling_swap_fails_nothing_of_ten_thousand(site: Site, settings: Settings, tmp_path: Path) -> None:
-    await _swap(site, settings, tmp_path / "nginx", requests=10_000, visitors=12, turns=2)
+    await _swap(site, settings, tmp_path / "nginx", requests=10_000, visitors=8, turns=2)
