@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 import strvsocial.tables  # noqa: F401  (registers every table)
 from strvsocial.db import Base, async_url
 from strvsocial.embeddings.models import Xid8
-from strvsocial.schema_changes import PATIENCE_SECONDS, CannotMigrate, run_migrations
+from strvsocial.schema_changes import PATIENCE_SECONDS, CannotMigrate, refuse_poolers, run_migrations
 from strvsocial.settings import get_settings
 
 ischema_names["xid8"] = Xid8
@@ -33,7 +33,9 @@ def run(connection: Connection) -> None:
 
 
 async def main() -> None:
-    engine = create_async_engine(async_url(get_settings().direct_url), poolclass=pool.NullPool)
+    url = get_settings().direct_url
+    await refuse_poolers(url)
+    engine = create_async_engine(async_url(url), poolclass=pool.NullPool)
     try:
         async with engine.connect() as connection:
             await connection.run_sync(run)

@@ -12,9 +12,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import asyncpg
 from alembic import op
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
+
+from strvsocial.db import is_pooled, plain_url
 
 LOCK_SECONDS = 2
 STATEMENT_SECONDS = 60
@@ -35,6 +38,18 @@ _OLDEST = text(
 
 class CannotMigrate(Exception):
     """The migrations did not run, or not all of them; the message says what to do."""
+
+
+async def refuse_poolers(url: str) -> None:
+    """Raises CannotMigrate where a pooler answers: it would give our locks and settings to other people's sessions."""
+    connection = await asyncpg.connect(plain_url(url), timeout=10, statement_cache_size=0)
+    try:
+        if await is_pooled(connection):
+            raise CannotMigrate(
+                "A pooler answers here, and migrations need PostgreSQL itself. Set DATABASE_DIRECT_URL to its own address."
+            )
+    finally:
+        await connection.close(timeout=5)
 
 
 def run_migrations(connection: Connection, run: Callable[[], None], patience: float = PATIENCE_SECONDS) -> None:

@@ -93,6 +93,13 @@ async def test_migrations_go_past(settings: Settings, pooler: Pooler) -> None:
         await direct.close()
 
 
+def test_migrations_do_not_go_through(settings: Settings) -> None:
+    told = run(settings.model_copy(update={"database_direct_url": None}), "alembic", "upgrade", "head")
+    assert told.returncode == 1
+    assert "Set DATABASE_DIRECT_URL to its own address" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
 async def live(settings: Settings, **changed: str | None) -> Finding:
     [found] = [one for one in await examine(settings.model_copy(update=changed)) if one.name == "live"]
     return found
