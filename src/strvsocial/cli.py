@@ -15,6 +15,7 @@ from typer.main import get_group
 
 # Name → its typer application (module:attribute), and what `--help` says about it.
 COMMANDS = {
+    "audit": ("strvsocial.operations.admin_commands:audit_app", "What admins did."),
     "backup": ("strvsocial.backups.commands:app", "Backups of everything: create, verify, restore."),
     "demo": ("strvsocial.demo.commands:app", "The demo content: posts of all five kinds by a cast of eleven people."),
     "doctor": ("strvsocial.operations.commands:doctor_app", "Look at everything the site depends on."),
@@ -27,6 +28,7 @@ COMMANDS = {
     "media": ("strvsocial.media.commands:app", "Stored pictures, sound and films: usage, orphans."),
     "models": ("strvsocial.content.model_commands:app", "The models that make this site's vectors."),
     "posts": ("strvsocial.content.commands:app", "Posts: list, delete, import."),
+    "processes": ("strvsocial.operations.admin_commands:processes_app", "The processes that run the site."),
     "settings": ("strvsocial.operations.commands:settings_app", "What this site is set to."),
     "user": ("strvsocial.users.commands:app", "People: create, list, promote, suspend."),
 }

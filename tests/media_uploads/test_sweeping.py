@@ -202,3 +202,19 @@ async def test_the_console_counts_what_is_stored(site: Site) -> None:
     code, output = await run_command(site, "usage")
     assert code == 0
     assert "1.4 MB" in output
+
+
+async def test_what_a_sweep_found_is_remembered_for_the_admins(site: Site) -> None:
+    storage = storage_of(site)
+    await storage.put("originals/nobodys", b"x", "image/png")
+    for orphans in (False, True):
+        async with site.database.read() as reader:
+            assert await sweeping.find_last_sweep(reader) is None
+        await sweeping.sweep(site.database, storage, orphans=orphans)
+    async with site.database.read() as reader:
+        found = await sweeping.find_last_sweep(reader)
+    assert found is not None
+    assert (found.objects, found.deleted, found.missing) == (1, 0, 0)
+    admin = await site.cast("admin")
+    await site.make_admin(admin)
+    assert "1 object, 0 without a row removed" in (await admin.browser.get("/admin/storage")).text
