@@ -118,6 +118,15 @@ async def test_what_is_shown_of_now_follows_the_site(signed_in: Page, people: Pe
     assert await signed_in.locator("[data-live]").count() == 0
 
 
+async def test_the_processes_of_this_site_are_there(signed_in: Page) -> None:
+    """The web process and the worker that serve these tests, and the embedder that is gone."""
+    await signed_in.goto("/admin/processes")
+    for title, words in (("Web", "open stream"), ("Worker", "2 at a time"), ("Embedder", "It did not say goodbye")):
+        shown = signed_in.locator(".process", has=signed_in.get_by_role("heading", name=title, exact=True))
+        await expect(shown).to_contain_text(words, timeout=30_000)
+    await expect(signed_in.get_by_text("No embedder process is running.")).to_be_visible()
+
+
 async def test_everything_works_without_scripts(open_page: OpenPage, admin: User, people: People) -> None:
     page = await open_page(java_script_enabled=False, viewport=PHONE)
     await log_in(page, admin)

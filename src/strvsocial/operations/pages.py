@@ -274,6 +274,7 @@ def _show(request: AnyRequest, place: Place, live: str = "on", span: str = "", *
         sections=PLACES,
         span=span,
         spans=spans,
+        seconds=max(place.seconds, RANGES[span].pause) if span else place.seconds,
         live=live,
         address=_address(place, span, live, cursor=context.get("cursor")) if place.seconds else "",
         switch=_address(place, span, "off" if live == "on" else "on") if place.seconds else "",

@@ -18,7 +18,10 @@ TABLE_ROWS = 12
 
 
 class Range(Struct, frozen=True):
-    """A stretch of time that is shown, in steps; `tick` is from one label of the axis to the next."""
+    """A stretch of time that is shown, in steps; `tick` is from one label of the axis to the next.
+
+    `pause`: seconds before which it is not worth looking again.
+    """
 
     name: str
     title: str
@@ -26,14 +29,15 @@ class Range(Struct, frozen=True):
     step: timedelta
     tick: timedelta
     label: str
+    pause: int
 
 
 RANGES = {
     span.name: span
     for span in (
-        Range("hour", "1 hour", timedelta(hours=1), timedelta(minutes=1), timedelta(minutes=15), "%H:%M"),
-        Range("day", "24 hours", timedelta(hours=24), timedelta(minutes=10), timedelta(hours=6), "%H:%M"),
-        Range("fortnight", "14 days", timedelta(days=14), timedelta(hours=2), timedelta(days=3), "%-d %b"),
+        Range("hour", "1 hour", timedelta(hours=1), timedelta(minutes=1), timedelta(minutes=15), "%H:%M", 10),
+        Range("day", "24 hours", timedelta(hours=24), timedelta(minutes=10), timedelta(hours=6), "%H:%M", 30),
+        Range("fortnight", "14 days", timedelta(days=14), timedelta(hours=2), timedelta(days=3), "%-d %b", 120),
     )
 }
 
