@@ -24,7 +24,7 @@ WORKDIR /app
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 # The package is an empty one here, so that its own changes do not install everything anew; it is found in /app/src.
 RUN mkdir -p src/strvsocial && touch src/strvsocial/__init__.py \
-    && pip install -c constraints.txt -e .
+    && pip install -c constraints.txt -e ".[tracing,sentry]"
 
 FROM python AS python-worker
 RUN pip install -c constraints.txt -e ".[media]"
