@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -70,21 +71,20 @@ def plain_url(url: str) -> str:
 
 
 class Patience(NamedTuple):
-    """How long a process waits for PostgreSQL, in seconds: for a connection of its pool, for a new one, for a lock that
-    somebody else holds (None: as long as for the statement), and for one statement."""
+    """How long a process waits for PostgreSQL, in seconds: for a connection of its pool, for a new one, for a sign of life
+    of an idle one, for a lock that somebody else holds (None: as long as for the statement), and for one statement."""
 
     pool: float
     connect: float
+    alive: float
     lock: float | None
     statement: float
 
 
-PEOPLE_WAIT = Patience(pool=1.5, connect=1.5, lock=1.5, statement=8)
+PEOPLE_WAIT = Patience(pool=1.5, connect=1.5, alive=1, lock=1.5, statement=8)
 """Of web processes: a page that cannot be had says so within two seconds."""
-NOBODY_WAITS = Patience(pool=2, connect=5, lock=None, statement=60)
+NOBODY_WAITS = Patience(pool=2, connect=5, alive=5, lock=None, statement=60)
 """Of workers and commands."""
-ALIVE_SECONDS = 1.0
-"""How soon an idle connection must answer to count as alive."""
 
 # A pooler in transaction mode gives each transaction another server connection, so no prepared statement may be kept.
 # Without a name, a statement is parsed again in the round trip that runs it, and none is left behind on the server.
@@ -127,11 +127,11 @@ def _create_engine(settings: Settings, pool_size: int, patience: Patience) -> As
         hide_parameters=True,  # Errors are logged, and rows hold addresses and hashes.
         connect_args=connect_args,
     )
-    event.listen(engine.sync_engine, "checkout", _check_alive)
+    event.listen(engine.sync_engine, "checkout", partial(_check_alive, patience.alive))
     return engine
 
 
-def _check_alive(connection: Any, record: Any, _: Any) -> None:
+def _check_alive(seconds: float, connection: Any, record: Any, _: Any) -> None:
     """Asks a connection that was used before whether it still lives. All are made anew when it was closed.
 
     SQLAlchemy's own question would wait for as long as a statement may take, and then as long again for a good-bye.
@@ -140,7 +140,7 @@ def _check_alive(connection: Any, record: Any, _: Any) -> None:
         record.info["was_used"] = True
         return
     try:
-        connection.run_async(lambda driver: driver.execute("select", timeout=ALIVE_SECONDS))
+        connection.run_async(lambda driver: driver.execute("select", timeout=seconds))
     except TimeoutError as error:
         connection.driver_connection.terminate()
         raise Unavailable from error  # Another connection would keep people waiting as long.
