@@ -34,7 +34,8 @@ def _render(plot: Plot) -> ElementTree.Element:
 def test_a_line_runs_from_left_to_right_and_breaks_at_gaps() -> None:
     plot = _draw(_values((60, 0), (59, 10), (30, 5), (29, 5), (1, 10)))
     [curve] = plot.curves
-    assert curve.line.startswith("M0.0 120.0L16.7 0.0M500.0 60.0L516.7 60.0M983.3 0.0L983.3 0.0")
+    assert curve.line == "M0.0 120.0L16.7 0.0M500.0 60.0L516.7 60.0"
+    assert curve.dots == "M983.3 0.0h0"
     assert curve.latest == "10"
     assert [tick.label for tick in plot.up] == ["5", "10"]
     assert [tick.label for tick in plot.across] == ["11:15", "11:30", "11:45"]

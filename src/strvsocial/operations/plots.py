@@ -56,12 +56,16 @@ class Series(Struct, frozen=True):
 
 
 class Curve(Struct, frozen=True):
-    """A series as SVG paths: its line, and the area below it; `latest` in words, empty when nothing is known of now."""
+    """A series as SVG paths: its line, the area below it, and dots for values without a neighbour.
+
+    `latest` is in words, empty when nothing is known of now.
+    """
 
     title: str
     tone: str
     line: str
     area: str
+    dots: str
     latest: str
 
 
@@ -115,10 +119,11 @@ def draw(
     curves = []
     floor: list[Value] = []
     for one, level in zip(shown, levels, strict=True):
-        line = _path(_runs(level, longest), since, span, top)
-        area = _area(_runs(level, longest), floor if is_stacked else [], since, span, top)
+        runs = _runs(level, longest)
+        line, dots = _path(runs, since, span, top), _dots(runs, since, span, top)
+        area = _area(runs, floor if is_stacked else [], since, span, top)
         is_known = bool(one.values) and now - one.values[-1].at <= longest
-        curves.append(Curve(one.title, one.tone, line, area, say(one.values[-1].value) if is_known else ""))
+        curves.append(Curve(one.title, one.tone, line, area, dots, say(one.values[-1].value) if is_known else ""))
         floor = level
     return Plot(
         name=name,
@@ -174,12 +179,15 @@ def _spot(value: Value, since: datetime, span: Range, top: float) -> str:
 
 
 def _path(runs: Sequence[Sequence[Value]], since: datetime, span: Range, top: float) -> str:
-    """A line through the values; a value alone is a dot, which a round end of a line of no length makes."""
-    parts = []
-    for run in runs:
-        spots = [_spot(value, since, span, top) for value in run]
-        parts.append(f"M{spots[0]}" + "".join(f"L{spot}" for spot in spots[1:] or spots))
-    return "".join(parts)
+    """A line through the values."""
+    spots = [[_spot(value, since, span, top) for value in run] for run in runs if len(run) > 1]
+    return "".join("M" + "L".join(run) for run in spots)
+
+
+def _dots(runs: Sequence[Sequence[Value]], since: datetime, span: Range, top: float) -> str:
+    """Lines of no length, which their round ends make dots of, where a value has no neighbour."""
+    spots = [_spot(run[0], since, span, top) for run in runs if len(run) == 1]
+    return "".join(f"M{spot}h0" for spot in spots)
 
 
 def _area(runs: Sequence[Sequence[Value]], floor: Sequence[Value], since: datetime, span: Range, top: float) -> str:
