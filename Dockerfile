@@ -79,8 +79,8 @@ CMD ["python", "-m", "strvsocial.worker", "embedder"]
 
 FROM nginx:1.28.0-alpine AS nginx
 COPY deploy/nginx /etc/nginx/strv.d
-COPY static /srv/static
-COPY --from=assets /app/static/dist /srv/static/dist
+COPY static /usr/share/strv/static
+COPY --from=assets /app/static/dist /usr/share/strv/static/dist
 USER 101:101
 EXPOSE 8080 8443
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 \

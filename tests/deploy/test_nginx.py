@@ -149,12 +149,14 @@ async def test_a_process_that_is_down_is_passed_over(tmp_path: Path) -> None:
 
 def test_no_web_process_is_503_in_the_visitors_language(tmp_path: Path) -> None:
     with running_nginx(tmp_path, "http://127.0.0.1:9") as nginx:
-        page, call = httpx.get(f"{nginx.address}/"), httpx.post(f"{nginx.address}/api/v1/accounts")
+        page = httpx.get(f"{nginx.address}/")
+        calls = [httpx.post(f"{nginx.address}/api/v1/{path}") for path in ("accounts", "posts")]
     assert (page.status_code, page.headers["retry-after"]) == (503, "5")
     assert page.headers["content-type"] == "text/html"
-    assert (call.status_code, call.headers["retry-after"]) == (503, "5")
-    assert call.headers["content-type"] == "application/json"
-    assert call.json()["error"]["code"] == "unavailable"
+    for call in calls:
+        assert (call.status_code, call.headers["retry-after"]) == (503, "5")
+        assert call.headers["content-type"] == "application/json"
+        assert call.json()["error"]["code"] == "unavailable"
 
 
 async def test_an_upload_streams_into_storage(people: Site, settings: Settings) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.nginx import SHIPPED, check_configuration, make_certificate
 
 from strvsocial.local.ports import free_port
-from strvsocial.settings import ROOT
+from strvsocial.settings import Settings
 
 
 def _adapted(text: str, folder: Path) -> str:
@@ -63,10 +63,8 @@ def test_every_snippet_is_included_somewhere() -> None:
 
 
 def test_nginx_lets_the_largest_film_through() -> None:
-    from strvsocial.settings import Settings
-
-    site = (ROOT / "deploy" / "nginx" / "strv" / "site.conf").read_text()
-    largest = max(int(size) for size in re.findall(r"client_max_body_size (\d+)m;", site)) * 1024**2
+    [limit] = re.findall(r"client_max_body_size (\d+)m;", (SHIPPED / "strv" / "upload.conf").read_text())
+    largest = int(limit) * 1024**2
     assert (
         Settings.model_fields["max_video_bytes"].default
         < largest

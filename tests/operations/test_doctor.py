@@ -246,6 +246,12 @@ async def test_missing_packages_for_watching_are_named(settings: Settings, monke
     assert await check_watching(settings) == []
 
 
+async def test_visitors_who_all_look_like_nginx_are_told(settings: Settings) -> None:
+    found = (await _examine(settings, media_accel="nginx"))["settings"]
+    assert (found.state, "STRV_TRUSTED_PROXIES" in str(found.hint)) == ("warn", True)
+    assert (await _examine(settings, media_accel="nginx", trusted_proxies="127.0.0.1"))["settings"].state == "ok"
+
+
 @pytest.mark.parametrize(("url", "code"), [(None, 0), ("postgresql://strv@127.0.0.1:1/none", 1)])
 def test_the_exit_code_tells(settings: Settings, url: str | None, code: int) -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT / "src"), **({"DATABASE_URL": url} if url else {})}

@@ -43,6 +43,11 @@ async def check_settings(settings: Settings) -> list[Finding]:
     if unknown := unknown_names():
         hint = "Is it misspelt? .env.example lists every setting."
         findings.append(Finding("settings", "warn", f"not known: {', '.join(unknown)}", hint))
+    if settings.media_accel == "nginx" and not settings.trusted_proxies:
+        told = "nginx is in front, but no proxy is trusted: all visitors have its address"
+        findings.append(
+            Finding("settings", "warn", told, "Set STRV_TRUSTED_PROXIES to its address: limits count by it.")
+        )
     return findings or [Finding("settings", "ok", f"known and complete; the site is {settings.site_url}")]
 
 
