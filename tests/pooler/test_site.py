@@ -12,12 +12,14 @@ from pathlib import Path
 import asyncpg
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 from tests.content.test_processing import make
 from tests.front_door import Site, environment_of
 from tests.pgbouncer import Pooler
 from tests.vectors import add_space, make_vectors, put
 
 from strvsocial import worker
+from strvsocial.live import Listener
 from strvsocial.operations.doctor import examine
 from strvsocial.operations.findings import Finding
 from strvsocial.settings import ROOT, Settings
@@ -98,6 +100,16 @@ def test_migrations_do_not_go_through(settings: Settings) -> None:
     assert told.returncode == 1
     assert "Set DATABASE_DIRECT_URL to its own address" in told.stderr
     assert "Traceback" not in told.stderr
+
+
+async def test_a_listener_says_that_it_hears_nothing_here(settings: Settings) -> None:
+    connected = asyncio.Event()
+    listener = Listener(settings.database_url, on_vectors=connected.set)
+    with capture_logs() as said:
+        listener.start()
+        await asyncio.wait_for(connected.wait(), 10)
+        await listener.aclose()
+    assert [entry["event"] for entry in said] == ["live.through_a_pooler"]
 
 
 async def live(settings: Settings, **changed: str | None) -> Finding:
