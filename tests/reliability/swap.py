@@ -110,7 +110,7 @@ async def swap_under_load(
 
 
 def _web(settings: Settings) -> AbstractContextManager[tuple[str, subprocess.Popen[bytes]]]:
-    return serving(settings, STRV_DRAIN_SECONDS="1", STRV_TRUSTED_PROXIES="127.0.0.1")
+    return serving(settings, STRV_DRAIN_SECONDS="1", STRV_MAX_REQUESTS="0", STRV_TRUSTED_PROXIES="127.0.0.1")
 
 
 async def _until_ready(address: str) -> None:

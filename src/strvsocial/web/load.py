@@ -8,6 +8,7 @@ that would take too long is not joined at all: see `strvsocial.web.shedding`.
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -24,11 +25,11 @@ class WaitedTooLong(Exception):
 
 
 class Load:
-    """The requests that run and those that wait in line."""
+    """The requests that run and those that wait in line; with `most` 0 nobody ever waits."""
 
     def __init__(self, most: int) -> None:
-        self.most = max(LEAST, most)
-        self.room = float(min(FIRST, self.most))
+        self.most = max(LEAST, most) if most else sys.maxsize
+        self.room = float(min(FIRST, self.most) if most else sys.maxsize)
         self.running = 0
         self.streams = 0
         self.delay = 0.0
@@ -83,6 +84,8 @@ class Load:
     def adjust(self, delay: float, *, pool_is_full: bool = False) -> None:
         """Makes more or less room, by how late the loop came."""
         self.delay += (delay - self.delay) * 0.3
+        if self.most == sys.maxsize:
+            return
         if self.delay > SLOW_SECONDS:
             self.room = max(LEAST, self.room * 0.8)
         elif self.running >= int(self.room) and not pool_is_full:
