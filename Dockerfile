@@ -3,6 +3,7 @@
 #   web       pages, API, streams; no decoders, no models
 #   worker    web, and what decodes pictures, sound and film
 #   embedder  worker, and the model libraries with the packaged weights
+#   tools     worker, and PostgreSQL's programs for backups
 #   nginx     the front, with the browser's files in it
 
 FROM node:22.19.0-slim AS assets
@@ -29,6 +30,9 @@ RUN mkdir -p src/strvsocial && touch src/strvsocial/__init__.py \
 FROM python AS python-worker
 RUN pip install -c constraints.txt -e ".[media]"
 
+FROM python-worker AS python-tools
+RUN pip install -c constraints.txt -e ".[media,local]"
+
 FROM python-worker AS python-embedder
 RUN pip install -c constraints.txt -e ".[media,models,weights]"
 
@@ -46,7 +50,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     STRV_DATA_DIR=/data \
     STRV_LOG_FORMAT=json \
     PORT=8000
-RUN install -d -o 10001 -g 10001 -m 0750 /data
+RUN install -d -o 10001 -g 10001 -m 0750 /data /backups
 WORKDIR /app
 COPY pyproject.toml alembic.ini ./
 COPY migrations migrations
@@ -76,6 +80,10 @@ COPY --from=python-embedder /opt/venv /opt/venv
 HEALTHCHECK --interval=30s --timeout=10s --start-period=180s --retries=3 \
     CMD ["python", "deploy/docker/health.py", "embedder"]
 CMD ["python", "-m", "strvsocial.worker", "embedder"]
+
+FROM site AS tools
+COPY --from=python-tools /opt/venv /opt/venv
+CMD ["strvsocial", "--help"]
 
 FROM nginx:1.28.0-alpine AS nginx
 COPY deploy/nginx /etc/nginx/strv.d

@@ -22,14 +22,14 @@ from strvsocial.settings import ROOT, Settings
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 PROGRAMS = Path(sys.executable).parent
-OURS = {"migrate", "web", "worker", "embedder", "nginx", "development-web", "development-worker"}
+OURS = {"migrate", "web", "worker", "embedder", "tools", "nginx", "development-web", "development-worker"}
 ONE_SHOT = {"secrets", "migrate"}
 SECRETS = ROOT / "deploy" / "docker" / "make_secrets.py"
 
 
 def compose(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("STRV_COMPOSE_")}
-    command = [str(PROGRAMS / "docker-compose"), "--profile", "development", *arguments]
+    command = [str(PROGRAMS / "docker-compose"), "--profile", "development", "--profile", "tools", *arguments]
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
 
 
@@ -88,7 +88,7 @@ def test_every_image_is_pinned_to_a_version(services: dict[str, Any]) -> None:
 
 def test_whoever_goes_on_running_is_asked_how_it_is(services: dict[str, Any]) -> None:
     for name, service in services.items():
-        if name in ONE_SHOT or name == "development-assets":
+        if name in ONE_SHOT or name in ("development-assets", "tools"):
             continue
         built = service.get("build", {}).get("target")
         assert ("test" in service.get("healthcheck", {})) or any(
