@@ -14,7 +14,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTRAS = ("media", "models", "weights", "tracing", "sentry")
+EXTRAS = ("media", "models", "weights", "backup", "tracing", "sentry")
 """One image runs every process, with every setting: the decoders of the worker and the models of the embedder are in it."""
 
 

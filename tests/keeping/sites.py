@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ class Filled:
     objects: dict[str, bytes] = field(default_factory=dict)
 
 
-async def fill(site: Site, posts: int = 3) -> Filled:
+async def fill(site: Site, posts: int = 3, byte_size: int = 100_000) -> Filled:
     """People, posts with originals, renditions and vectors, jobs in every state, an avatar, uploads."""
     settings, member = site.settings, await site.member("alice")
     filled = Filled(member)
@@ -47,7 +48,7 @@ async def fill(site: Site, posts: int = 3) -> Filled:
                 f"work/{new_id()}/frames",
             )
             for key in (original, rendition, frames):
-                filled.objects[key] = f"{key} {number} ".encode() * 4000
+                filled.objects[key] = secrets.token_bytes(byte_size)
             values = {
                 "author": member.id, "title": f"Post {number}", "post": new_id(), "attachment": new_id(),
                 "original": original, "size": len(filled.objects[original]),

