@@ -1,7 +1,7 @@
 """The version before this one goes on working on the new tables, and nothing that it wrote is lost.
 
-"Before" is the last commit without the newest migration, taken from the history. Its web process and its worker run on
-its own tables; the new migrations come while people read and write through it; it goes on; then the new version takes over.
+"Before" is the last released version (tag v*), else the last commit without the newest migration, taken from the history.
+Its web process and its worker run on its own tables; the new migrations come while people read and write through it; it goes on; then the new version takes over.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ async def test_the_previous_version_works_on_the_new_tables(
     servers: tuple[str, str], databases: Databases, tmp_path: Path
 ) -> None:
     before = tmp_path / "before"
-    _check_out(_commit_before_the_newest_migration(), before)
+    _check_out(_previous_version(), before)
     files = make_files(tmp_path / "files", 100_000)
     environment = {
         **os.environ, "DATABASE_URL": await databases.make(empty=True), "DATABASE_DIRECT_URL": "", "REDIS_URL": servers[1],
@@ -60,11 +60,20 @@ async def test_the_previous_version_works_on_the_new_tables(
     assert len(answers) > 30
 
 
-def _commit_before_the_newest_migration() -> str:
-    newest = max((ROOT / "migrations" / "versions").glob("*.py")).relative_to(ROOT)
-    log = _git("log", "--diff-filter=A", "--format=%H", "-1", "--", str(newest)).decode().strip()
-    assert log, "the history does not reach back to the newest migration: fetch all of it (git fetch --unshallow)"
-    return f"{log}^"
+def _previous_version() -> str:
+    """A commit."""
+    released = _git("tag", "--merged", "HEAD", "--sort=-v:refname", "--list", "v*").decode().split()
+    if released:
+        return released[0]
+    newest = max(path.name for path in (ROOT / "migrations" / "versions").glob("*.py"))
+    added = _git("log", "--diff-filter=A", "--format=%H", "-1", "--", f"migrations/versions/{newest}").decode().strip()
+    assert added, "the history does not reach back to the newest migration: fetch all of it (git fetch --unshallow)"
+    for commit in _git("rev-list", f"{added}^").decode().split():
+        listed = _git("ls-tree", "--name-only", commit, "migrations/versions/").decode().split()
+        numbers = [path.rpartition("/")[2][:4] for path in listed if path.endswith(".py")]
+        if len(set(numbers)) == len(numbers) and newest[:4] not in numbers:  # One head, and an older one.
+            return commit
+    raise AssertionError("there is no version before the newest migration")
 
 
 def _check_out(commit: str, folder: Path) -> None:
