@@ -16,7 +16,7 @@ from litestar.template import TemplateConfig
 from litestar.types import ControllerRouterHandler
 
 from strvsocial.content import api as content_api
-from strvsocial.content import captions_api, captions_pages, writing_pages
+from strvsocial.content import captions_api, captions_pages, streams, writing_pages
 from strvsocial.content import pages as content_pages
 from strvsocial.content.renditions import find_rendition
 from strvsocial.db import PEOPLE_WAIT
@@ -77,7 +77,7 @@ API: list[ControllerRouterHandler] = [
     *recommendations_api.HANDLERS,
     *search_api.HANDLERS,
 ]
-MEDIA: list[ControllerRouterHandler] = [*captions_api.MEDIA, *serving.HANDLERS]
+MEDIA: list[ControllerRouterHandler] = [*captions_api.MEDIA, *streams.MEDIA, *serving.HANDLERS]
 OPERATIONS: list[ControllerRouterHandler] = [*health.HANDLERS, show_metrics, stream_events]
 
 MAX_BODY_BYTES = 1_000_000

@@ -31,7 +31,7 @@ from strvsocial.db import Base, Database, Timestamp, bigint_id, ring_after_commi
 
 log = structlog.get_logger()
 
-QUEUES = ("quick", "long", "embed")
+QUEUES = ("quick", "long", "ladder", "embed")
 URGENT, BULK = 0, 10
 """Priorities: what a person waits for, and demo content or bulk imports."""
 LEASE_SECONDS = 30

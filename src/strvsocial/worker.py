@@ -125,7 +125,12 @@ async def _start_worker(ctx: dict[str, Any]) -> None:
     stack.enter_context(watched(settings, "worker"))
     ctx["context"] = await open_context(stack, settings)
     await asyncio.to_thread(remove_stale, settings.data_dir / "tmp")
-    start_lanes(stack, ctx["context"], {"quick": settings.quick_jobs, "long": settings.long_jobs}, WORKER_HANDLERS)
+    start_lanes(
+        stack,
+        ctx["context"],
+        {"quick": settings.quick_jobs, "long": settings.long_jobs, "ladder": settings.ladder_jobs},
+        WORKER_HANDLERS,
+    )
     show_life(stack, ctx["context"], "worker")
     await stack.enter_async_context(exposed(settings, ctx["context"].database, "worker"))
 

@@ -102,6 +102,7 @@ ROWS: dict[str, Row] = {
     "GET /admin/processes": ADMIN,
     "GET /admin/storage": ADMIN,
     "GET /media/{attachment_id}/captions.vtt": CAPTIONS,
+    "GET /media/{attachment_id}/master.m3u8": Row("media"),
     "GET /livez": ALL,
     "GET /readyz": ALL,
     "GET /metrics": ALL,

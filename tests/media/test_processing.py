@@ -208,7 +208,7 @@ async def test_an_attachment_deleted_meanwhile_leaves_no_bytes(
         query = text("select id, payload from jobs where kind = 'media.delete_objects' order by id desc limit 1")
         row = (await reader.execute(query)).one()
     assert row.payload == {"keys": [attachment.source_key]}
-    context = type("Context", (), {"storage": storage})
+    context = type("Context", (), {"storage": storage, "database": database})
     for _ in range(2):
         await DELETE_OBJECTS.run(context, [Claimed(row.id, "media.delete_objects", row.payload, 1, 0, 1)])
     assert await storage.stat(attachment.source_key) is None

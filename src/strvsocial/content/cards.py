@@ -35,6 +35,7 @@ _MEDIA = """
         'status', a.status, 'failure', a.failure,
         'progress', case when a.status = 'processing' then a.progress end, 'width', a.width, 'height', a.height, 'duration', a.duration,
         'alt', a.alt, 'placeholder', a.placeholder,
+        'hls_url', case when r.has_ladder then '/media/' || a.public_id || '/master.m3u8' end,
         'poster_url', '/media/' || a.public_id || '/' || r.poster,
         'variants', coalesce(r.variants, '[]'::json), 'language', a.language,
         'captions_url', case when a.kind in ('audio', 'video') and a.captions_shown and exists (
@@ -45,12 +46,13 @@ _MEDIA = """
         select (array_agg(name order by shown, width desc nulls last) filter (where shown < 9))[1] as name,
           (array_agg(mime order by shown, width desc nulls last) filter (where shown < 9))[1] as mime,
           min(name) filter (where role = 'poster') as poster,
+          bool_or(role = 'rung') as has_ladder,
           json_agg(json_build_object('url', '/media/' || a.public_id || '/' || name, 'mime', mime, 'width', width,
-            'height', height, 'bitrate', bitrate) order by mime, width) filter (where role in ('variant', 'playback')
+            'height', height, 'bitrate', bitrate) order by mime, width) filter (where role in ('variant', 'playback', 'rung')
           ) as variants
-        from (select *, case when a.kind <> 'image' then case role when 'playback' then 0 else 9 end
+        from (select *, case when a.kind <> 'image' then case role when 'playback' then 0 when 'rung' then 1 else 9 end
                              when role <> 'variant' then 9 when mime = 'image/webp' then 0 else 1 end as shown
-              from renditions where attachment_id = a.id) as of_one
+              from renditions where attachment_id = a.id and state = 'ready') as of_one
       ) as r on true
       where a.post_id = posts.id)
 """

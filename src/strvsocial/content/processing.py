@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from strvsocial.content.settling import settle
+from strvsocial.content.settling import settle, settle_sizes
+from strvsocial.content.work import want_sizes
 from strvsocial.db import Database
 from strvsocial.errors import Unavailable
 from strvsocial.jobs import URGENT, Postpone
-from strvsocial.media.models import Attachment
-from strvsocial.media.processing import CannotDecode, process
+from strvsocial.media.models import Attachment, Rendition
+from strvsocial.media.processing import CannotDecode, finish, process
 from strvsocial.settings import Settings
 from strvsocial.storage import Storage
 
+_IS_WANTED = select(exists().where(Rendition.attachment_id == bindparam("attachment_id"), Rendition.state == "wanted"))
 _TRY_AGAIN = "We could not process this file. Please try again; if it fails once more, try another file."
 
 
@@ -52,4 +54,30 @@ async def _finish(db: AsyncSession, attachment_id: int, failure: str | None, pri
     if failure is not None and attachment.status == "processing":
         failed = update(Attachment).where(Attachment.id == attachment_id).values(status="failed", failure=failure)
         await db.execute(failed)
+    elif failure is None and await db.scalar(_IS_WANTED, {"attachment_id": attachment_id}):
+        await want_sizes(db, attachment_id, priority)
     await settle(db, attachment.post_id, priority)
+
+
+async def finish_film(settings: Settings, database: Database, storage: Storage, attachment_id: int) -> None:
+    """Makes the other sizes of a film, and tells its author. Raises Postpone while the storage cannot be reached."""
+    try:
+        await finish(settings, database, storage, attachment_id)
+    except Unavailable as error:
+        raise Postpone(error.message) from error
+    async with database.transaction() as db:
+        await _settle_sizes(db, attachment_id)
+
+
+async def give_up_sizes(database: Database, attachment_id: int) -> None:
+    """After the last try: the film stays as it is, and nothing waits for more."""
+    async with database.transaction() as db:
+        rows = update(Rendition).where(Rendition.attachment_id == attachment_id, Rendition.state == "wanted")
+        await db.execute(rows.values(state="failed", progress=0))
+        await _settle_sizes(db, attachment_id)
+
+
+async def _settle_sizes(db: AsyncSession, attachment_id: int) -> None:
+    attachment = await db.get(Attachment, attachment_id)
+    if attachment is not None:
+        await settle_sizes(db, attachment.post_id)

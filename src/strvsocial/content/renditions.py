@@ -25,6 +25,7 @@ _RENDITION = (
         Attachment.public_id == bindparam("attachment_id"),
         Rendition.name == bindparam("name"),
         Rendition.role.in_(SERVED_ROLES),
+        Rendition.state == "ready",
         visible_to(VIEWER_ID),
     )
 )

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from strvsocial.content.models import Post
 from strvsocial.content.work import want_embedding
 from strvsocial.jobs import URGENT
 from strvsocial.live import announce
-from strvsocial.media.models import Attachment
+from strvsocial.media.models import Attachment, Rendition
+
+_WANTED = select(
+    exists().where(
+        Rendition.attachment_id == Attachment.id,
+        Attachment.post_id == bindparam("post_id"),
+        Rendition.state == "wanted",
+    )
+)
 
 
 async def settle(db: AsyncSession, post_id: int, priority: int = URGENT) -> None:
@@ -35,13 +43,24 @@ async def settle(db: AsyncSession, post_id: int, priority: int = URGENT) -> None
         post.status, post.failure, post.pending = "failed", failure, []
     else:
         post.status, post.failure = "ready", None
-        if "rendition" in post.pending or was[0] != "ready":
+        if was[0] != "ready":
             is_heard = any(attachment.has_audio for attachment in attachments)
-            post.pending = ["captions", "embedding"] if is_heard else ["embedding"]
+            sizes = ["rendition"] if await db.scalar(_WANTED, {"post_id": post_id}) else []
+            post.pending = [*sizes, *(["captions"] if is_heard else []), "embedding"]
             await want_embedding(db, post_id, priority)
     if was != (post.status, post.failure):
         data = {"id": post.public_id, "url": f"/p/{post.public_id}"}
         await announce(db, f"post.{post.status}", post.author_id, data)
+
+
+async def settle_sizes(db: AsyncSession, post_id: int) -> None:
+    """Once all sizes of its films are made, a post waits for them no more, and its author's open page hears of it."""
+    post = await db.get(Post, post_id, with_for_update=True)
+    if post is None or "rendition" not in post.pending or await db.scalar(_WANTED, {"post_id": post_id}):
+        return
+    post.pending = [name for name in post.pending if name != "rendition"]
+    data = {"id": post.public_id, "url": f"/p/{post.public_id}", "pending": post.pending}
+    await announce(db, "post.ready", post.author_id, data)
 
 
 def _media_type(attachments: Sequence[Attachment]) -> str:

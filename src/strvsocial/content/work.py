@@ -10,6 +10,7 @@ from strvsocial.jobs import URGENT, enqueue, enqueue_many
 
 PROCESS_ATTACHMENT = "content.process_attachment"
 PROCESS_FILM = "content.process_film"
+FINISH_FILM = "content.finish_film"
 EMBED_POST = "content.embed_post"
 DELETE_ACCOUNT = "content.delete_account"
 
@@ -19,6 +20,12 @@ async def want_processing(db: AsyncSession, attachment_id: int, kind: str, prior
     name, queue = (PROCESS_FILM, "long") if kind == "video" else (PROCESS_ATTACHMENT, "quick")
     dedupe_key = f"process:{attachment_id}"
     await enqueue(db, name, {"attachment_id": attachment_id}, queue=queue, priority=priority, dedupe_key=dedupe_key)
+
+
+async def want_sizes(db: AsyncSession, attachment_id: int, priority: int = URGENT) -> None:
+    """The other sizes of a film that can be watched already: in a lane of their own, behind nobody's first one."""
+    payload, dedupe_key = {"attachment_id": attachment_id}, f"finish:{attachment_id}"
+    await enqueue(db, FINISH_FILM, payload, queue="ladder", priority=priority, dedupe_key=dedupe_key)
 
 
 async def want_embedding(db: AsyncSession, post_id: int, priority: int = URGENT) -> None:

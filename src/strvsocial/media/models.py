@@ -97,20 +97,24 @@ class Attachment(Base):
 class Rendition(Base):
     """One thing made from an attachment and kept in storage.
 
-    `role`: `variant` (image sizes), `playback` (MP4, M4A), `poster`, and for the embedder only, never served,
-    `pcm` (mono 16 kHz little-endian int16) and `frames` (RGB uint8, n x 256 x 256 x 3).
+    `role`: `variant` (image sizes), `playback` (MP4, M4A), `poster`, `rung` (one size of a film for streaming) with its
+    `playlist`, and for the embedder only, never served, `pcm` (mono 16 kHz little-endian int16) and `frames` (RGB uint8,
+    n x 256 x 256 x 3). A row whose `state` is `wanted` or `failed` has no bytes; `progress` is in percent.
     """
 
     __tablename__ = "renditions"
     __table_args__ = (
         UniqueConstraint("attachment_id", "name", name="uq_renditions_name"),
-        CheckConstraint("role in ('variant', 'playback', 'poster', 'pcm', 'frames')", name="role"),
+        CheckConstraint("role in ('variant', 'playback', 'poster', 'pcm', 'frames', 'rung', 'playlist')", name="role"),
+        CheckConstraint("state in ('wanted', 'ready', 'failed')", name="state"),
     )
 
     id: Mapped[int] = bigint_id()
     attachment_id: Mapped[int] = mapped_column(ForeignKey("attachments.id", ondelete="CASCADE"))
     name: Mapped[str] = mapped_column(String(64))
     role: Mapped[str] = mapped_column(String(16))
+    state: Mapped[str] = mapped_column(String(8), server_default="ready")
+    progress: Mapped[int] = mapped_column(SmallInteger, server_default="100")
     key: Mapped[str] = mapped_column(String(200))
     mime: Mapped[str] = mapped_column(String(64))
     byte_size: Mapped[int] = mapped_column(BigInteger)

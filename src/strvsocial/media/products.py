@@ -12,6 +12,7 @@ MIMES = {
     "webp": "image/webp",
     "avif": "image/avif",
     "mp4": "video/mp4",
+    "m3u8": "application/vnd.apple.mpegurl",
     "m4a": "audio/mp4",
     "mp3": "audio/mpeg",
     "pcm": "audio/L16",
@@ -54,6 +55,8 @@ class Made:
     duration: float | None = None
     has_audio: bool | None = None
     placeholder: str | None = None
+    wanted: list[Product] = field(default_factory=list)
+    """What is still to be made: rows tell of it, and no bytes are there yet."""
 
 
 def pictures(answer: dict[str, Any], role: str) -> tuple[list[Product], str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from strvsocial.media.ffmpeg import CODECS, FORMATS, MAX_FRAME_PIXELS
 from strvsocial.media.products import Product, pictures
 from strvsocial.media.sandbox import Limits, run_child
 
@@ -26,7 +28,8 @@ class Stills:
 
 async def take_stills(folder: Path, name: str, count: int, fallback_duration: float) -> Stills:
     """Takes up to `count` frames and a poster from a film. Raises DecoderFailed."""
-    request = {"file": name, "count": count, "fallback_duration": fallback_duration}
+    request: dict[str, Any] = {"file": name, "count": count, "fallback_duration": fallback_duration}
+    request |= {"formats": FORMATS, "codecs": CODECS, "max_pixels": MAX_FRAME_PIXELS}
     answer = await run_child("film", request, folder, FILM_LIMITS)
     (folder / "poster").rename(folder / "picture")
     drawn = await run_child("picture", {"task": "poster", **answer["poster"]}, folder, POSTER_LIMITS)

@@ -34,7 +34,7 @@ REFERENCES = """
     select source_key as key, created_at, 'attachment ' || public_id as about, source_mime as mime, byte_size, sha256,
         true as is_original from attachments
     union all select r.key, r.created_at, 'rendition ' || a.public_id || '/' || r.name, r.mime, r.byte_size, null, false
-      from renditions r join attachments a on a.id = r.attachment_id
+      from renditions r join attachments a on a.id = r.attachment_id where r.state = 'ready'
     union all select avatar_key, updated_at, 'user ' || username, 'image/webp', null, null, true
       from users where avatar_key is not null
     union all select key, created_at, 'upload ' || public_id, coalesce(mime, 'application/octet-stream'), length, sha256,

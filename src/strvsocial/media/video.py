@@ -1,4 +1,8 @@
-"""Films: H.264 with AAC in MP4 keeps its bits and loses its metadata; everything else is transcoded to that."""
+"""Films: H.264 with AAC in MP4 keeps its bits and loses its metadata; everything else is transcoded to that.
+
+A film can be watched as soon as there is one file of it: its own bits where browsers play them, else its lowest rung. The
+other rungs of the ladder follow in a run of their own that decodes the film once.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from pathlib import Path
 from strvsocial.media.audio import aac_arguments, pcm_output, pcm_product
 from strvsocial.media.failures import CannotDecode, damaged, explain
 from strvsocial.media.ffmpeg import WITHOUT_METADATA, read_source
+from strvsocial.media.ladder import LONG_SIDE, SHORT_SECONDS, Rung, climb, encode, rung_products, segment
 from strvsocial.media.probing import Picture, Probe
 from strvsocial.media.products import Made, Product, size_of
 from strvsocial.media.sandbox import DecoderFailed, Limits, Refused, run_ffmpeg
@@ -15,11 +20,13 @@ from strvsocial.media.stills import take_stills
 from strvsocial.settings import Settings
 
 MAX_SECONDS = 2 * 3600
-LONG_SIDE, SHORT_SIDE, MAX_FPS = 1920, 1080, 60
+SHORT_SIDE, MAX_FPS = 1080, 60
 MAX_COPIED_BITRATE = 20_000_000
 """Bits a second: what is above is transcoded even though browsers could play it."""
 FRAMES_FOR_EMBEDDER = 8
-KEY_FRAME_SECONDS = 2
+PLAY = "play.mp4"
+"""The whole film in one file, for downloads and old players."""
+MP4 = ("-f", "mp4", "-movflags", "+faststart")
 TONEMAP = "zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt709,tonemap=hable:desat=0,zscale=t=bt709:m=bt709:r=tv"
 
 Progress = Callable[[float], None]
@@ -27,62 +34,153 @@ Progress = Callable[[float], None]
 
 
 async def make_video(settings: Settings, folder: Path, probe: Probe, on_progress: Progress) -> Made:
-    """Makes `play.mp4`, a poster, up to 8 frames, and `pcm` when there is sound. Raises CannotDecode."""
+    """Makes what can be watched first, a poster, up to 8 frames, and `pcm` when there is sound. Raises CannotDecode."""
+    film = _film_of(probe)
+    rungs = ladder_of(probe, film)
+    try:
+        name = await _play(settings, folder, probe, film, rungs, on_progress)
+        # The poster is as sharp as the film, not as its lowest rung; but only what we encoded is not HDR.
+        seen = "source" if name != PLAY and not film.is_hdr else name
+        stills = await take_stills(folder, seen, FRAMES_FOR_EMBEDDER, probe.duration or 0)
+    except DecoderFailed as failure:
+        raise explain(failure, "video", settings.max_image_pixels) from failure
+    has_audio = size_of(folder, "pcm") > 0
+    if name == PLAY:
+        width, height, duration = stills.width, stills.height, stills.duration
+        bitrate = round(8 * size_of(folder, PLAY) / duration) if duration else None
+        products = [Product(PLAY, "playback", width, height, bitrate)]
+    else:
+        width, height = target_size(*film.shown_size)
+        products = rung_products(folder, rungs[0], has_audio=has_audio)
+        duration = products[0].details["seconds"]
+    made = {product.name for product in products}
+    wanted = [Product(rung.file, "rung", rung.width, rung.height) for rung in rungs if rung.file not in made]
+    if rungs and PLAY not in made:
+        wanted.append(Product(PLAY, "playback", rungs[-1].width, rungs[-1].height))
+    sound = [pcm_product(folder)] if has_audio else []
+    return Made(
+        "video",
+        [*products, *stills.products, *sound],
+        width,
+        height,
+        duration=duration,
+        has_audio=has_audio,
+        placeholder=stills.placeholder,
+        wanted=wanted,
+    )
+
+
+def _film_of(probe: Probe) -> Picture:
     if probe.film is None or probe.film.video is None:
         raise damaged("video")
     if (probe.duration or 0) > MAX_SECONDS:
         raise CannotDecode(f"This video is too long: we take {MAX_SECONDS // 3600} hours.")
-    try:
-        await _play(settings, folder, probe, probe.film.video, on_progress)
-        stills = await take_stills(folder, "play.mp4", FRAMES_FOR_EMBEDDER, probe.duration or 0)
-    except DecoderFailed as failure:
-        raise explain(failure, "video", settings.max_image_pixels) from failure
-    bitrate = round(8 * size_of(folder, "play.mp4") / stills.duration) if stills.duration else None
-    products = [Product("play.mp4", "playback", stills.width, stills.height, bitrate), *stills.products]
-    has_audio = size_of(folder, "pcm") > 0
-    if has_audio:
-        products.append(pcm_product(folder))
-    return Made(
-        "video",
-        products,
-        stills.width,
-        stills.height,
-        duration=stills.duration,
-        has_audio=has_audio,
-        placeholder=stills.placeholder,
-    )
+    return probe.film.video
 
 
-async def _play(settings: Settings, folder: Path, probe: Probe, film: Picture, on_progress: Progress) -> None:
-    """Writes `play.mp4`, and `pcm` when there is sound."""
-    ways = [_transcode(probe, film, tonemap=False)]
-    if film.is_hdr:
-        ways.insert(0, _transcode(probe, film, tonemap=True))
+def ladder_of(probe: Probe, film: Picture) -> list[Rung]:
+    """The rungs that a film gets: none when it is short or small."""
+    rungs = climb(*target_size(*film.shown_size))
+    is_short = probe.duration is not None and probe.duration <= SHORT_SECONDS
+    return [] if is_short or len(rungs) < 2 else rungs
+
+
+async def _play(
+    settings: Settings, folder: Path, probe: Probe, film: Picture, rungs: list[Rung], on_progress: Progress
+) -> str:
+    """Writes what can be watched first, and `pcm` when there is sound; returns the name of the former."""
+    low = rungs[0] if rungs else None
+    ways: list[tuple[str, list[str]]] = []
     if can_be_copied(probe, film):
-        ways.insert(0, _copy(probe))
+        ways.append((PLAY, [*_maps(probe), "-c", "copy", *_ended(MP4), f"file:{PLAY}"]))
+    for tonemap in (True, False) if film.is_hdr else (False,):
+        if low is not None:
+            ways.append((low.file, [*_transcode(probe, film, low, tonemap=tonemap), *_ended(()), *segment(low)]))
+        else:
+            ways.append((PLAY, [*_transcode(probe, film, None, tonemap=tonemap), *_ended(MP4), f"file:{PLAY}"]))
     seconds = probe.duration or MAX_SECONDS
     limits = Limits(wall=180 + 8 * seconds, cpu=int(180 + 12 * seconds), file_size=8 << 30)
     pcm = pcm_output(probe.sound, MAX_SECONDS) if probe.sound else []
-    for way in ways:
-        play = [
-            *way,
-            "-t",
-            str(MAX_SECONDS),
-            *WITHOUT_METADATA,
-            "-f",
-            "mp4",
-            "-movflags",
-            "+faststart",
-            "file:play.mp4",
-        ]
-        arguments = [*read_source(threads=settings.ffmpeg_threads), *play, *pcm]
+    for number, (name, way) in enumerate(ways, 1):
+        arguments = [*read_source(threads=settings.ffmpeg_threads), *way, *pcm]
         try:
             await run_ffmpeg(arguments, folder, limits, lambda now: on_progress(min(1, now / seconds)))
         except Refused:
-            if way is ways[-1]:
+            if number == len(ways):
+                raise
+        else:
+            return name
+    raise AssertionError("there is always a way")
+
+
+async def finish_video(
+    settings: Settings, folder: Path, probe: Probe, names: set[str], donor: str, on_progress: Progress
+) -> list[Product]:
+    """Makes the rungs and the `play.mp4` that `names` asks for. `source` and `donor`, an earlier product whose sound is
+    taken over as it is, lie in the folder. Raises DecoderFailed."""
+    film = _film_of(probe)
+    ladder = ladder_of(probe, film)
+    rungs = [rung for rung in ladder if rung.file in names]
+    has_audio = probe.sound is not None
+    products: list[Product] = []
+    if rungs:
+        await _climb(settings, folder, probe, film, rungs, donor, on_progress)
+        for rung in rungs:
+            products += rung_products(folder, rung, has_audio=has_audio)
+    if PLAY in names:
+        top = ladder[-1]
+        whole = ["-map", "0", "-c", "copy", *_ended(MP4), f"file:{PLAY}"]
+        await run_ffmpeg([*read_source(top.file), *whole], folder, Limits(wall=600, cpu=600, file_size=8 << 30))
+        seconds = next((one.details["seconds"] for one in products if one.name == top.file), probe.duration or 0)
+        bitrate = round(8 * size_of(folder, PLAY) / seconds) if seconds else None
+        products.append(Product(PLAY, "playback", top.width, top.height, bitrate))
+    return products
+
+
+async def _climb(
+    settings: Settings, folder: Path, probe: Probe, film: Picture, rungs: list[Rung], donor: str, on_progress: Progress
+) -> None:
+    """Encodes rungs in one run with one decode."""
+    seconds = probe.duration or MAX_SECONDS
+    cost = 8 * len(rungs)
+    limits = Limits(wall=300 + cost * seconds, cpu=int(300 + 2 * cost * seconds), file_size=8 << 30)
+    inputs = [*read_source(threads=settings.ffmpeg_threads), *read_source(donor)]
+    for tonemap in (True, False) if film.is_hdr else (False,):
+        arguments = [*inputs, "-filter_complex", _split(probe, film, rungs, tonemap=tonemap)]
+        for rung in rungs:
+            sound = ["-map", "1:a", "-c:a", "copy"] if probe.sound else []
+            arguments += ["-map", f"[{rung.short}]", *sound, *encode(rung), *_ended(()), *segment(rung)]
+        try:
+            await run_ffmpeg(arguments, folder, limits, lambda now: on_progress(min(1, now / seconds)))
+        except Refused:
+            if not tonemap:
                 raise
         else:
             return
+
+
+def _split(probe: Probe, film: Picture, rungs: list[Rung], *, tonemap: bool) -> str:
+    """The filters that bring the film down to each rung, from the highest on."""
+    assert probe.film is not None
+    top = rungs[-1]
+    first = ",".join(_fit(film, top, tonemap=tonemap))
+    copies = "".join(f"[in{rung.short}]" for rung in rungs)
+    parts = [f"[0:{probe.film.index}]{first},split={len(rungs)}{copies}"]
+    for rung in rungs:
+        scale = "" if rung is top else f"scale={rung.width}:{rung.height}:flags=bicubic,"
+        parts.append(f"[in{rung.short}]{scale}setsar=1,format=yuv420p[{rung.short}]")
+    return ";".join(parts)
+
+
+def _fit(film: Picture, size: Rung | None, *, tonemap: bool) -> list[str]:
+    width, height = (size.width, size.height) if size else target_size(*film.shown_size)
+    filters = [f"fps={MAX_FPS}"] if film.fps > MAX_FPS + 1 else []
+    filters += [f"scale={width}:{height}:flags=bicubic", "setsar=1"]
+    return [*filters, TONEMAP] if tonemap else filters
+
+
+def _ended(container: tuple[str, ...]) -> list[str]:
+    return ["-t", str(MAX_SECONDS), *WITHOUT_METADATA, *container]
 
 
 def can_be_copied(probe: Probe, film: Picture) -> bool:
@@ -104,30 +202,17 @@ def _maps(probe: Probe) -> list[str]:
     return [argument for stream in streams for argument in ("-map", f"0:{stream.index}")]
 
 
-def _copy(probe: Probe) -> list[str]:
-    return [*_maps(probe), "-c", "copy"]
-
-
 def target_size(width: int, height: int) -> tuple[int, int]:
     """Even, and within 1920 x 1080 lying or standing, never larger than it was."""
     scale = min(1, LONG_SIDE / max(width, height), SHORT_SIDE / min(width, height))
     return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
 
 
-def _transcode(probe: Probe, film: Picture, *, tonemap: bool) -> list[str]:
-    width, height = target_size(*film.shown_size)
-    filters = [f"scale={width}:{height}:flags=bicubic", "setsar=1"]
-    if tonemap:
-        filters.append(TONEMAP)
-    if film.fps > MAX_FPS + 1:
-        filters.insert(0, f"fps={MAX_FPS}")
+def _transcode(probe: Probe, film: Picture, rung: Rung | None, *, tonemap: bool) -> list[str]:
+    """Output arguments that encode the film as a rung, or at its own size."""
     sound = []
     if probe.sound is not None:
         sound = ["-c:a", "copy"] if probe.sound.codec == "aac" else aac_arguments(probe.sound)
-    return [
-        *_maps(probe),
-        "-vf", ",".join([*filters, "format=yuv420p"]),
-        "-c:v", "libx264", "-preset", "veryfast", "-profile:v", "high", "-crf", "23",
-        "-force_key_frames", f"expr:gte(t,n_forced*{KEY_FRAME_SECONDS})",
-        *sound,
-    ]  # fmt: skip
+    size = rung or Rung(SHORT_SIDE, *target_size(*film.shown_size))
+    filters = ",".join([*_fit(film, rung, tonemap=tonemap), "format=yuv420p"])
+    return [*_maps(probe), "-vf", filters, *encode(size), *sound]

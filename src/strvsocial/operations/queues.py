@@ -21,10 +21,11 @@ from strvsocial.users import audit
 from strvsocial.web.paging import Page, decode_cursor, encode_cursor
 from strvsocial.web.viewers import Viewer
 
-TITLES = {"quick": "Quick", "long": "Films", "embed": "Understanding"}
+TITLES = {"quick": "Quick", "long": "Films", "ladder": "Sizes of films", "embed": "Understanding"}
 KINDS = {
     "content.process_attachment": "Prepare a picture, GIF or sound",
     "content.process_film": "Prepare a film",
+    "content.finish_film": "Make the other sizes of a film",
     "content.embed_post": "Understand a post",
     "content.delete_account": "Delete an account",
     "users.process_avatar": "Prepare a profile picture",

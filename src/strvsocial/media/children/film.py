@@ -62,7 +62,13 @@ def is_telling(picture: Any) -> bool:
 
 def main(request: dict[str, Any]) -> dict[str, Any]:
     """`file` to read, `count` of frames at most, `fallback_duration` in seconds when the file does not say."""
-    container = av.open(f"file:{request['file']}", container_options={"protocol_whitelist": "file"})
+    options = {
+        "protocol_whitelist": "file",
+        "format_whitelist": ",".join(request["formats"]),
+        "codec_whitelist": ",".join(request["codecs"]),
+        "max_pixels": str(request["max_pixels"]),
+    }
+    container = av.open(f"file:{request['file']}", container_options=options)
     stream = container.streams.video[0]
     stream.thread_count = 2
     duration = container.duration / 1e6 if container.duration else request["fallback_duration"]

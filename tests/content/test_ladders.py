@@ -1,0 +1,140 @@
+"""A film that can be watched while its other sizes are still made: the post, its stream, and what happens on failure."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest_asyncio
+from sqlalchemy import text
+from tests.front_door import Member, Site
+
+from strvsocial import worker
+from strvsocial.content.jobs import HANDLERS
+from strvsocial.content.work import FINISH_FILM, PROCESS_FILM
+from strvsocial.jobs import Claimed
+from strvsocial.media.sandbox import find_ffmpeg
+
+
+@pytest_asyncio.fixture
+async def context(site: Site) -> AsyncIterator[worker.Context]:
+    async with AsyncExitStack() as stack:
+        yield await worker.open_context(stack, site.settings)
+
+
+def make_film(folder: Path) -> bytes:
+    path = folder / "film.webm"
+    source = ["-f", "lavfi", "-i", "testsrc2=size=640x480:rate=10:duration=11", "-f", "lavfi", "-i", "sine=duration=11"]
+    codecs = ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-c:a", "libopus"]
+    command = [find_ffmpeg(), "-nostdin", "-v", "error", "-y", *source, *codecs, str(path)]
+    subprocess.run(command, check=True, timeout=60)
+    return path.read_bytes()
+
+
+async def publish(context: worker.Context, author: Member, film: bytes, **fields: str) -> dict[str, Any]:
+    """Publishes a film and does the first job of it."""
+    answer = await author.api("POST", "/posts", data={"title": "A film", **fields}, files={"file": ("film.webm", film)})
+    assert answer.status_code == 201, answer.text
+    await run(context, PROCESS_FILM)
+    return await read(author, answer.json()["id"])
+
+
+async def read(member: Member, post_id: str) -> dict[str, Any]:
+    shown: dict[str, Any] = (await member.api("GET", f"/posts/{post_id}")).json()
+    return shown
+
+
+async def run(context: worker.Context, kind: str) -> Claimed:
+    """Does the newest job of a kind, as its lane would."""
+    async with context.database.transaction() as db:
+        take = text("delete from jobs where kind = :kind returning id, kind, payload, priority")
+        row = (await db.execute(take, {"kind": kind})).one()
+    job = Claimed(row.id, row.kind, row.payload, 1, row.priority, 0)
+    await HANDLERS[kind].run(context, [job])
+    return job
+
+
+async def playlist(member: Member, url: str) -> httpx.Response:
+    return await member.client.get(url)
+
+
+async def test_sizes_follow_while_the_film_is_watched(site: Site, context: worker.Context, tmp_path: Path) -> None:
+    author, other = await site.member("author"), await site.member("other")
+    post = await publish(context, author, make_film(tmp_path))
+    assert (post["status"], post["pending"]) == ("ready", ["rendition", "captions", "embedding"])
+    [medium] = post["media"]
+    assert (medium["url"], medium["mime"]) == (f"/media/{medium['id']}/h240.mp4", "video/mp4")
+    assert (medium["width"], medium["height"]) == (640, 480)
+    assert (await playlist(author, medium["hls_url"])).text.count("#EXT-X-STREAM-INF") == 1
+    for name in ("h480.mp4", "play.mp4"):
+        assert (await author.client.get(f"/media/{medium['id']}/{name}")).status_code == 404
+    first = (await author.client.get(medium["url"])).content
+
+    await run(context, FINISH_FILM)
+    post = await read(author, post["id"])
+    assert post["pending"] == ["captions", "embedding"]
+    [medium] = post["media"]
+    assert medium["url"] == f"/media/{medium['id']}/play.mp4"
+    assert {variant["url"].rpartition("/")[2] for variant in medium["variants"]} == {"h240.mp4", "h480.mp4", "play.mp4"}
+    master = await playlist(author, medium["hls_url"])
+    assert master.headers["content-type"].startswith("application/vnd.apple.mpegurl")
+    names = [line for line in master.text.splitlines() if not line.startswith("#")]
+    assert sorted(names) == ["h240.m3u8", "h480.m3u8"]
+    for name in names:
+        answer = await author.client.get(f"/media/{medium['id']}/{name}")
+        assert answer.headers["content-type"].startswith("application/vnd.apple.mpegurl")
+        assert answer.text.endswith("#EXT-X-ENDLIST\n")
+    assert (await author.client.get(f"/media/{medium['id']}/h240.mp4")).content == first
+
+    async with site.database.read() as reader:
+        jobs = await reader.scalar(text("select count(*) from jobs where kind = :kind"), {"kind": FINISH_FILM})
+        assert jobs == 0
+    assert (await author.api("PATCH", f"/posts/{post['id']}", json={"visibility": "private"})).status_code == 200
+    for name in ("master.m3u8", "h240.m3u8", "h480.mp4"):
+        assert (await author.client.get(f"/media/{medium['id']}/{name}")).status_code == 200
+        assert (await other.client.get(f"/media/{medium['id']}/{name}")).status_code == 404
+        assert (await site.anonymous.get(f"/media/{medium['id']}/{name}")).status_code == 404
+
+
+async def test_a_film_whose_other_sizes_fail_stays_as_it_is(
+    site: Site, context: worker.Context, tmp_path: Path
+) -> None:
+    author = await site.member("author")
+    post = await publish(context, author, make_film(tmp_path))
+    async with context.database.transaction() as db:
+        row = (
+            await db.execute(text("delete from jobs where kind = :kind returning id, payload"), {"kind": FINISH_FILM})
+        ).one()
+    job = Claimed(row.id, FINISH_FILM, row.payload, 3, 0, 0)
+    gave_up = HANDLERS[FINISH_FILM].gave_up
+    assert gave_up is not None
+    await gave_up(context, job, "out of memory")
+    post = await read(author, post["id"])
+    assert (post["status"], post["pending"], post["failure"]) == ("ready", ["captions", "embedding"], None)
+    assert post["media"][0]["url"].endswith("h240.mp4")
+    await HANDLERS[FINISH_FILM].run(context, [job])  # An admin tries it again.
+    assert (await read(author, post["id"]))["media"][0]["url"].endswith("play.mp4")
+
+
+async def test_sizes_that_were_made_are_not_made_again(site: Site, context: worker.Context, tmp_path: Path) -> None:
+    author = await site.member("author")
+    post = await publish(context, author, make_film(tmp_path))
+    async with context.database.read() as reader:
+        found = await reader.execute(text("select payload, id from jobs where kind = :kind"), {"kind": FINISH_FILM})
+        row = found.one()
+    job = Claimed(row.id, FINISH_FILM, row.payload, 1, 0, 0)
+    await HANDLERS[FINISH_FILM].run(context, [job])
+    statement = text("select name, id, created_at from renditions where attachment_id = :id order by name")
+    async with context.database.read() as reader:
+        before = (await reader.execute(statement, {"id": row.payload["attachment_id"]})).all()
+    await HANDLERS[FINISH_FILM].run(context, [job])
+    await HANDLERS[PROCESS_FILM].run(context, [Claimed(0, PROCESS_FILM, row.payload, 1, 0, 0)])
+    async with context.database.read() as reader:
+        after = (await reader.execute(statement, {"id": row.payload["attachment_id"]})).all()
+    assert before == after
+    assert len(before) == 8
+    assert (await read(author, post["id"]))["pending"] == ["captions", "embedding"]
