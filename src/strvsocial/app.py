@@ -56,6 +56,7 @@ from strvsocial.web.openapi import create_openapi_config
 from strvsocial.web.origins import Origins
 from strvsocial.web.records import RecordRequests
 from strvsocial.web.rendering import STATIC, create_template_engine
+from strvsocial.web.shares import Shares
 from strvsocial.web.shedding import Shedding
 from strvsocial.web.shutdown import Draining, Shutdown
 
@@ -147,6 +148,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
     app.state.themes = NAMES
     app.state.metrics = Metrics()
     app.state.probes = health.Probes()
+    app.state.shares = Shares(max(1, settings.database_pool_size * 6 // 10) if settings.max_requests else 0)
     app.state.load = Load(settings.max_requests)
     app.state.shutdown = Shutdown(settings.drain_seconds)
     wrap(app, settings)

@@ -19,6 +19,7 @@ from strvsocial.errors import NotFound, NotSignedIn
 from strvsocial.settings import Settings
 from strvsocial.storage import Storage
 from strvsocial.web.rendering import viewer_of
+from strvsocial.web.shares import Shares
 from strvsocial.web.viewers import Viewer
 
 AnyRequest = Request[Any, Any, Any]
@@ -32,7 +33,8 @@ async def provide_db(request: AnyRequest) -> AsyncGenerator[AsyncSession, None]:
 
 async def provide_reader(request: AnyRequest) -> AsyncGenerator[AsyncConnection, None]:
     database: Database = request.app.state.database
-    async with database.read() as reader:
+    shares: Shares = request.app.state.shares
+    async with shares.of(request.scope["path_template"]), database.read() as reader:
         yield reader
 
 
