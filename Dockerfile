@@ -1,7 +1,7 @@
 # The images of every process: docker compose build. Any platform that the base images have (amd64, arm64).
 #
 #   web       pages, API, streams; no decoders, no models
-#   worker    web, what decodes pictures, sound and film, and what backups need
+#   worker    web, and what decodes pictures, sound and film
 #   embedder  worker, and the model libraries with the packaged weights
 #   tools     worker, and PostgreSQL's programs for backups
 #   nginx     the front, with the browser's files in it
@@ -28,13 +28,13 @@ RUN mkdir -p src/strvsocial && touch src/strvsocial/__init__.py \
     && pip install -c constraints.txt -e ".[tracing,sentry]"
 
 FROM python AS python-worker
-RUN pip install -c constraints.txt -e ".[media,backup]"
+RUN pip install -c constraints.txt -e ".[media]"
 
 FROM python-worker AS python-tools
-RUN pip install -c constraints.txt -e ".[media,local]"
+RUN pip install -c constraints.txt -e ".[media,backup]"
 
 FROM python-worker AS python-embedder
-RUN pip install -c constraints.txt -e ".[media,backup,models,weights]"
+RUN pip install -c constraints.txt -e ".[media,models,weights]"
 
 FROM python:3.13.14-slim AS site
 # hadolint ignore=DL3064

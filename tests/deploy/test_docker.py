@@ -122,7 +122,7 @@ def test_no_model_library_is_in_the_web_image() -> None:
     installs = {name: [line for line in lines if "pip install" in line] for name, lines in stages().items()}
     assert not any("models" in line or "media" in line for line in installs["python"])
     assert "COPY --from=python /opt/venv /opt/venv" in stages()["web"]
-    assert "[media,backup,models,weights]" in installs["python-embedder"][-1]
+    assert "[media,models,weights]" in installs["python-embedder"][-1]
 
 
 def test_images_run_what_the_procfile_says() -> None:

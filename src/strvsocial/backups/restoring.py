@@ -26,6 +26,7 @@ from strvsocial.embeddings.index_changes import GENERATIONS
 from strvsocial.errors import Conflict, NotFound
 from strvsocial.ids import new_id
 from strvsocial.jobs import BULK
+from strvsocial.media.sandbox import private_folder
 from strvsocial.settings import Settings
 from strvsocial.storage import Storage
 from strvsocial.storage.keys import check_key
@@ -161,22 +162,22 @@ async def restore(
     What is there is replaced: `refuse` comes first.
     """
     keys = identities if manifest.encrypted else None
-    putting = _Putter(storage, shelf, settings.data_dir / "tmp", keys, on_progress)
-    await putting.put_all(objects)
-    dump = shelf.scratch / new_id()
-    await shelf.fetch(manifest.dump, dump)
+    # What is decrypted never lies beside the backups.
+    async with private_folder(settings.data_dir / "tmp") as scratch:
+        putting = _Putter(storage, shelf, scratch, keys, on_progress)
+        await putting.put_all(objects)
     target = await inspect(settings, storage, manifest, objects)
     programs = await asyncio.to_thread(find_programs, max(manifest.dump_major, target.server_major))
     on_progress("database", 0, None)
-    await asyncio.to_thread(
-        load,
-        settings.direct_url,
-        feed_from(dump, manifest.dump.name, keys),
-        programs,
-        replace=target.tables > 0,
-        afterwards=_afterwards(manifest, objects),
-    )
-    dump.unlink()
+    async with shelf.at_hand(manifest.dump) as dump:
+        await asyncio.to_thread(
+            load,
+            settings.direct_url,
+            feed_from(dump, manifest.dump.name, keys),
+            programs,
+            replace=target.tables > 0,
+            afterwards=_afterwards(manifest, objects),
+        )
     rows = await _count_rows(settings, manifest)
     return Restored(manifest.name, rows, len(objects), manifest.object_bytes, putting.reused)
 
@@ -208,22 +209,27 @@ class _Putter:
             raise group.exceptions[0] from None
 
     async def _put(self, item: KeptObject) -> None:
-        path = self.shelf.scratch / new_id()
-        try:
-            await self.shelf.fetch(item.file, path)
-            if self.identities is not None:
-                path = await asyncio.to_thread(_decrypted, path, item.file.name, self.identities)
-            size, digest = await asyncio.to_thread(measure, path)
-            if size != item.byte_size:
-                raise BadBackup(f"{item.file.name} holds {size:,} bytes, not {item.byte_size:,}")
-            if await self._digest(item.key, item.byte_size) == digest:
-                self.reused += 1
+        async with self.shelf.at_hand(item.file) as kept:
+            if self.identities is None:
+                await self._put_file(item, kept)
                 return
-            await self.storage.put_file(item.key, path, item.mime)
-            if await self._digest(item.key, item.byte_size) != digest:
-                raise BadBackup(f"The storage does not give back {item.key} as it was stored.")
-        finally:
-            path.unlink(missing_ok=True)
+            opened = self.scratch / new_id()
+            try:
+                await asyncio.to_thread(_decrypt, kept, opened, item.file.name, self.identities)
+                await self._put_file(item, opened)
+            finally:
+                opened.unlink(missing_ok=True)
+
+    async def _put_file(self, item: KeptObject, path: Path) -> None:
+        size, digest = await asyncio.to_thread(measure, path)
+        if size != item.byte_size:
+            raise BadBackup(f"{item.file.name} holds {size:,} bytes, not {item.byte_size:,}")
+        if await self._digest(item.key, item.byte_size) == digest:
+            self.reused += 1
+            return
+        await self.storage.put_file(item.key, path, item.mime)
+        if await self._digest(item.key, item.byte_size) != digest:
+            raise BadBackup(f"The storage does not give back {item.key} as it was stored.")
 
     async def _digest(self, key: str, byte_size: int) -> str | None:
         """The sha256 of a stored object, None where there is none of that size."""
@@ -243,12 +249,9 @@ async def _sha256(storage: Storage, key: str) -> str | None:
     return digest.hexdigest()
 
 
-def _decrypted(path: Path, name: str, identities: Identities) -> Path:
-    opened = path.with_suffix(".open")
+def _decrypt(path: Path, opened: Path, name: str, identities: Identities) -> None:
     with path.open("rb") as source, opened.open("wb") as target:
         decrypt(source, target, name, identities)
-    path.unlink()
-    return opened
 
 
 def _afterwards(manifest: Manifest, objects: Sequence[KeptObject]) -> str:

@@ -20,6 +20,7 @@ from strvsocial.backups.manifests import (
     decode_manifest,
 )
 from strvsocial.errors import NotFound
+from strvsocial.ids import new_id
 from strvsocial.media.sandbox import private_folder
 from strvsocial.settings import Settings
 from strvsocial.storage import Storage
@@ -106,10 +107,17 @@ class Shelf:
             await asyncio.to_thread(path.unlink)
         return KeptFile(name, size, digest)
 
-    async def fetch(self, file: KeptFile, path: Path) -> None:
-        """Copies a kept file to `path`. Raises BadBackup when it is not as it was written."""
-        if problem := await self.judge(file, path):
-            raise BadBackup(problem)
+    @asynccontextmanager
+    async def at_hand(self, file: KeptFile) -> AsyncIterator[Path]:
+        """A path to a kept file, for reading: its own in a folder, else a copy. Raises BadBackup when it is damaged."""
+        copy = None if self.folder else self.scratch / new_id()
+        try:
+            if problem := await self.judge(file, copy):
+                raise BadBackup(problem)
+            yield copy or Path(self.folder or "", file.name)
+        finally:
+            if copy:
+                copy.unlink(missing_ok=True)
 
     async def judge(self, file: KeptFile, path: Path | None = None) -> str | None:
         """What is wrong with a kept file, or None; on the way it is copied to `path`."""

@@ -70,23 +70,18 @@ async def _judge_head(shelf: Shelf, name: str, verdict: Verdict) -> None:
 
 
 async def _judge_dump(shelf: Shelf, manifest: Manifest, identities: Identities | None, verdict: Verdict) -> None:
-    path = shelf.scratch / "dump"
     try:
-        if problem := await shelf.judge(manifest.dump, path):
-            verdict.problems.append(problem)
-            return
-        if manifest.encrypted and identities is None:
-            return
-        feed = feed_from(path, manifest.dump.name, identities if manifest.encrypted else None)
-        programs = await asyncio.to_thread(find_programs, manifest.dump_major)
-        tables = await asyncio.to_thread(list_tables, feed, programs)
+        async with shelf.at_hand(manifest.dump) as path:
+            if manifest.encrypted and identities is None:
+                return
+            feed = feed_from(path, manifest.dump.name, identities if manifest.encrypted else None)
+            programs = await asyncio.to_thread(find_programs, manifest.dump_major)
+            tables = await asyncio.to_thread(list_tables, feed, programs)
         verdict.dump_opened = True
         if lacking := sorted(set(manifest.rows) - set(tables)):
             verdict.problems.append(f"{manifest.dump.name} lacks the rows of {', '.join(lacking)}")
     except BadBackup as error:
         verdict.problems.append(error.message)
-    finally:
-        path.unlink(missing_ok=True)
 
 
 async def _judge_files(shelf: Shelf, files: list[KeptFile], on_progress: OnProgress) -> list[str]:
