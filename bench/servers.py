@@ -31,7 +31,11 @@ async def running(
         *("--host", "127.0.0.1", "--port", str(port), "--log-level", "warning", "--no-access-log"),
         *("--http", "strvsocial.web.connections:Connection"),
         cwd=ROOT,
-        env={"STRV_LOG_LEVEL": "WARNING", **os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(Path(__file__).parent)))},
+        env={
+            "STRV_LOG_LEVEL": "WARNING",
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(Path(__file__).parent))),
+        },
     )
     try:
         async with asyncio.timeout(60), httpx.AsyncClient() as client:
