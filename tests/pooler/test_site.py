@@ -78,6 +78,13 @@ def test_commands_go_through(settings: Settings) -> None:
         assert json.loads(done.stdout) is not None
 
 
+def test_backups_go_past(settings: Settings, tmp_path: Path) -> None:
+    made, read = (run(settings, "strvsocial", "backup", what, str(tmp_path), "--json") for what in ("create", "verify"))
+    assert (made.returncode, read.returncode) == (0, 0), made.stderr + read.stderr
+    assert json.loads(made.stdout)["rows"]["alembic_version"] == 1
+    assert json.loads(read.stdout)["ok"]
+
+
 async def test_migrations_go_past(settings: Settings, pooler: Pooler) -> None:
     name = f"{settings.direct_url.rsplit('/', 1)[1]}_new"
     new = {
