@@ -11,7 +11,6 @@ import json
 import os
 
 import psutil
-import uvloop
 from arrivals import Answers, Arrivals, Request, get, percentile, post
 from crowd import add_people, add_posts, connect
 from report import Report
@@ -118,4 +117,4 @@ def seconds_to_normal(after: Answers, limit: float) -> float:
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    asyncio.run(main())

@@ -9,7 +9,6 @@ import random
 import time
 
 import psutil
-import uvloop
 from arrivals import percentile
 from crowd import add_people, connect
 from report import Report
@@ -76,4 +75,4 @@ async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, too
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    asyncio.run(main())
