@@ -32,6 +32,8 @@ from strvsocial.storage.keys import check_key, check_prefix
 from strvsocial.storage.measured import measured
 
 PIECE_BYTES = 256 * 1024
+KEPT_BYTES = 64 * 1024 * 1024
+"""What of a large upload may stay in the kernel's cache: the rest would push out what PostgreSQL and readers need."""
 LEAST_FREE_BYTES = 32 * 1024 * 1024
 """With less than this left on the disk nothing new is taken."""
 _P = ParamSpec("_P")
@@ -73,11 +75,13 @@ def _sync_folder(folder: Path) -> None:
 def _write_at(path: Path, offset: int, data: bytes | bytearray) -> None:
     handle = os.open(path, os.O_WRONLY)
     try:
-        view = memoryview(data)
+        start, view = offset, memoryview(data)
         while view:
             written = os.pwrite(handle, view, offset)
             view, offset = view[written:], offset + written
         os.fdatasync(handle)
+        if start >= KEPT_BYTES and hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(handle, start, len(data), os.POSIX_FADV_DONTNEED)
     finally:
         os.close(handle)
 
