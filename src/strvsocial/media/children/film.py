@@ -69,6 +69,8 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
         "max_pixels": str(request["max_pixels"]),
     }
     container = av.open(f"file:{request['file']}", container_options=options)
+    if not container.streams.video:
+        return {"refused": "damaged"}
     stream = container.streams.video[0]
     stream.thread_count = 2
     duration = container.duration / 1e6 if container.duration else request["fallback_duration"]
