@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from tests.faults.walk import WRITTEN, Walk, take
 from tests.s3 import S3Server
 
 from strvsocial.errors import Unavailable
+from strvsocial.ids import new_id
+from strvsocial.media.sweeping import abort_abandoned, compare, delete_orphans
 from strvsocial.storage.patience import QUICK_SECONDS
 
 SLOWEST = 2.0
@@ -120,3 +123,38 @@ async def test_bytes_that_drip_are_given_up(town: Town, monkeypatch: pytest.Monk
 async def _read_out(pieces: AsyncIterator[bytes]) -> None:
     async for _ in pieces:
         pass
+
+
+async def test_objects_deleted_behind_us_have_a_placeholder_and_are_named(town: Town) -> None:
+    town.trust_again()
+    storage, url = town.site.app.state.storage, (await picture_of(town))[0]
+    stored = [item.key async for item in storage.list("") if not item.key.startswith("work/drip")]
+    renditions = [key for key in stored if key.startswith("media/")]
+    lost = [*renditions, *(key for key in stored if key.startswith("originals/"))]
+    assert len(lost) >= 5
+    await storage.delete(lost)
+    answer = await town.site.anonymous.get(url, headers=AS_PICTURE)
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "image/svg+xml")
+    assert (await town.read()).are(200)
+    found = await compare(town.site.database, storage)
+    assert sorted(missing.key for missing in found.missing) == sorted(lost)
+
+
+async def test_an_outage_leaves_no_orphans_after_the_sweep(town: Town) -> None:
+    """Bytes of posts that were never made, and parts of uploads that nobody goes on with, go with the nightly sweep."""
+    town.trust_again()
+    storage = town.site.app.state.storage
+    living = [item.key async for item in storage.list("")]
+    crashed = [f"originals/{new_id()}" for _ in range(20)]
+    for key in crashed:
+        await storage.put(key, b"of a process that died before it committed", "image/jpeg")
+    await storage.start_multipart(f"originals/{new_id()}", "video/mp4")
+    database, no_grace = town.site.database, timedelta()
+    orphans = [orphan.key for orphan in (await compare(database, storage, no_grace)).orphans]
+    assert set(crashed) <= set(orphans)
+    assert (await compare(database, storage)).orphans == [], "young ones are left alone"
+    await delete_orphans(database, storage, orphans)
+    assert await abort_abandoned(database, storage, no_grace) == 1
+    after = await compare(database, storage, no_grace)
+    assert (after.orphans, after.multiparts) == ([], [])
+    assert {item.key async for item in storage.list("")} == set(living) - set(orphans)

@@ -75,6 +75,7 @@ async def show_feed(
         newest=_newest(own, found.items),
         next=next_address("/", found.next, feed=feed, media_type=kind),
         first_page=cursor is None,
+        is_index_loading=feed == "for-you" and not index.ready,
     )
 
 
@@ -114,6 +115,7 @@ async def show_post(
         moment=media_fragment(t, end),
         similar=similar.items,
         next=following,
+        is_index_loading=not index.ready,
     )
 
 
