@@ -26,7 +26,7 @@ LIMITS = {
 }
 """What opens a way to another machine, and the names of the limits that it must be given."""
 _SECOND_IS_TIMEOUT = {"socket.create_connection"}
-_SAME_NAME_ELSEWHERE = {("operations/service_checks.py", "Config")}
+_SAME_NAME_ELSEWHERE = {("operations/service_checks.py", "Config"), ("backups/commands.py", "Config")}
 """Alembic's configuration, which opens nothing."""
 TIMED_BY_POSTGRESQL = ("users/sessions.py", "users/tokens.py", "media/uploads.py")
 THIS_MACHINES_CLOCK = {"datetime.now", "datetime.utcnow", "time.time", "date.today"}

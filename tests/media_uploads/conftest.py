@@ -18,6 +18,7 @@ from strvsocial.media.incoming import FormRules, receive_form
 from strvsocial.media.parts import PartSlots
 from strvsocial.settings import Settings
 from strvsocial.storage import Storage, open_storage
+from strvsocial.web.shutdown import Shutdown
 
 PART = 5 * 1024 * 1024
 RULES = FormRules(fields={"title": 255, "alt": 2000})
@@ -132,6 +133,7 @@ def make_app(settings: Settings, storage: Storage, rules: FormRules) -> Litestar
         return Response({"code": error.code, "fields": error.fields}, status_code=error.status)
 
     app = Litestar([take_form], exception_handlers={StrvError: answer})
+    app.state["shutdown"] = Shutdown()
     app.state["part_slots"] = PartSlots(settings.upload_part_bytes, settings.upload_part_slots)
     return app
 

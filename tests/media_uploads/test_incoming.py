@@ -65,7 +65,7 @@ async def test_many_files_keep_their_order_and_their_types(form_site: FormSite) 
 async def test_a_client_that_vanishes_leaves_nothing(form_site: FormSite, cut: int) -> None:
     form = [("file", "first.jpg", picture(50_000)), ("file", "a.mp4", film(3 * PART))]
     status, answer = await form_site.post_form(form, cut=cut)
-    assert (status, answer["code"]) == (408, "broken_off")
+    assert (status, answer.get("code")) == (408, "broken_off"), answer
     assert await form_site.is_clean()
 
 
@@ -253,7 +253,7 @@ async def test_a_silent_client_is_given_up(local_site: FormSite, monkeypatch: py
     monkeypatch.setattr(bodies, "STALL_SECONDS", 0.1)
     begun = encode([("file", "a.mp4", film(2 * PART))])[: PART + 100_000]
     status, answer = await local_site.send([begun], f"multipart/form-data; boundary={BOUNDARY}", silent=True)
-    assert (status, answer["code"]) == (408, "broken_off")
+    assert (status, answer.get("code")) == (408, "broken_off"), answer
     assert await local_site.is_clean()
 
 

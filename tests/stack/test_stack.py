@@ -104,4 +104,6 @@ def test_nobody_complained(stack: Stack, pooler: Pooler) -> None:
     assert {line["process"].split(".")[0] for line in lines} == set(PROCESSES)
     assert [line for line in lines if line["level"] not in ("info", "debug")] == []
     assert stack.nginx.errors() == []
-    assert [line for line in pooler.log.read_text().splitlines() if " WARNING " in line or " ERROR " in line] == []
+    said = [line for line in pooler.log.read_text().splitlines() if " WARNING " in line or " ERROR " in line]
+    # A server that ends an idle connection says so when nobody is linked to it; PgBouncer opens another.
+    assert [line for line in said if "when not linked" not in line] == []
