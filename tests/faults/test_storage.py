@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from tests.faults.conftest import OpenTown, Town
+from tests.faults.proxy import FaultProxy
 from tests.faults.walk import WRITTEN, Walk, take
 from tests.s3 import S3Server
 
@@ -37,21 +38,27 @@ async def town(open_town: OpenTown, s3_server: S3Server) -> Town:
     return town
 
 
+def way(town: Town) -> FaultProxy:
+    """What stands between the town and its storage."""
+    assert town.storage is not None
+    return town.storage
+
+
 async def reset(town: Town) -> None:
-    town.storage.reset()
+    way(town).reset()
 
 
 async def overloaded(town: Town) -> None:
-    town.storage.answer(SLOW_DOWN)
+    way(town).answer(SLOW_DOWN)
 
 
 async def dripping(town: Town) -> None:
-    town.storage.bytes_per_second = 1
-    town.storage.cut()
+    way(town).bytes_per_second = 1
+    way(town).cut()
 
 
 async def silent(town: Town) -> None:
-    town.storage.fall_silent()
+    way(town).fall_silent()
 
 
 async def picture_of(town: Town) -> tuple[str, str]:
@@ -66,7 +73,7 @@ async def test_words_go_on_and_files_wait(town: Town, fault: Callable[[Town], An
     town.trust_again()
     await fault(town)
     try:
-        before = town.storage.accepted
+        before = way(town).accepted
         reading, writing = await town.read(), await town.write()
         began = time.monotonic()
         async with town.site.client() as browser:
@@ -94,7 +101,7 @@ async def test_words_go_on_and_files_wait(town: Town, fault: Callable[[Town], An
     assert (ready.status_code, ready.json()["status"], ready.json()["parts"]["database"]) == (200, "degraded", "ok")
     assert ready.json()["parts"]["storage"] != "ok"
     # The pictures asked for at once try four times each, on a connection that was kept and on a new one. Then no more.
-    assert town.storage.accepted - before <= 12 * 4 * 2 + 30
+    assert way(town).accepted - before <= 12 * 4 * 2 + 30
 
 
 async def test_all_is_well_again_afterwards(town: Town) -> None:
@@ -112,7 +119,7 @@ async def test_bytes_that_drip_are_given_up(town: Town, monkeypatch: pytest.Monk
     storage = town.site.app.state.storage
     town.trust_again()
     await storage.put("work/drip/pcm", bytes(300_000), "application/octet-stream")
-    town.storage.bytes_per_second = 20_000
+    way(town).bytes_per_second = 20_000
     began = time.monotonic()
     with pytest.raises(Unavailable):
         await _read_out(storage.read("work/drip/pcm"))
