@@ -94,6 +94,7 @@ async def test_the_page_has_a_transcript_whose_times_are_links(site: Site, talk:
     assert f'href="/p/{talk.id}?t=2.5"' in page
     assert '#t=2.5,4"' in page
     assert f"/p/{talk.id}/captions" not in page
+    assert "Waiting for" in (await site.anonymous.get(f"/p/{talk.id}/similar")).text
     assert f"/p/{talk.id}/captions" in (await talk.author.browser.get(f"/p/{talk.id}")).text
 
 

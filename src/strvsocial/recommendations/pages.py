@@ -105,18 +105,7 @@ async def show_post(
 ) -> PageResponse:
     """A post and a page of what is like it. A sound or a film starts at `t` and stops at `end`, in seconds."""
     shown = await posts.get_visible(reader, viewer, post_id)
-    captions = await find_captions(reader, viewer, post_id) if shown.media_type in ("audio", "video") else None
-    similar = await list_similar(reader, index, viewer, post_id, cursor, WALL)
-    following = next_address(f"{shown.url}/similar", similar.next)
-    return page(
-        "content/posts/show.html",
-        post=shown,
-        captions=captions,
-        moment=media_fragment(t, end),
-        similar=similar.items,
-        next=following,
-        is_index_loading=not index.ready,
-    )
+    return await _with_similar("show", shown, reader, viewer, index, cursor, media_fragment(t, end))
 
 
 @get("/p/{post_id:str}/similar", name="recommendations.similar.page", include_in_schema=False)
@@ -130,12 +119,30 @@ async def show_similar(
 ) -> PageResponse:
     """The next page of what is like a post: a part for the endless wall, a whole page for a plain link."""
     shown = await posts.get_visible(reader, viewer, post_id)
-    similar = await list_similar(reader, index, viewer, post_id, cursor, WALL)
-    following = next_address(f"{shown.url}/similar", similar.next)
-    if is_fragment(request):
-        return page("content/posts/_similar.html", post=shown, similar=similar.items, next=following)
-    captions = await find_captions(reader, viewer, post_id)
-    return page("content/posts/show.html", post=shown, captions=captions, similar=similar.items, next=following)
+    name = "_similar" if is_fragment(request) else "show"
+    return await _with_similar(name, shown, reader, viewer, index, cursor)
+
+
+async def _with_similar(
+    name: str,
+    shown: PostView,
+    reader: AsyncConnection,
+    viewer: Viewer | None,
+    index: VectorIndex,
+    cursor: str | None,
+    moment: str = "",
+) -> PageResponse:
+    similar = await list_similar(reader, index, viewer, shown.id, cursor, WALL)
+    has_sound = name == "show" and shown.media_type in ("audio", "video")
+    return page(
+        f"content/posts/{name}.html",
+        post=shown,
+        captions=await find_captions(reader, viewer, shown.id) if has_sound else None,
+        moment=moment,
+        similar=similar.items,
+        next=next_address(f"{shown.url}/similar", similar.next),
+        is_index_loading=not index.ready,
+    )
 
 
 @get("/p/{post_id:str}/proposals", name="recommendations.proposals.page", include_in_schema=False)
