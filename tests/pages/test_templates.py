@@ -56,3 +56,20 @@ def test_every_theme_has_its_tokens() -> None:
     css = "".join(path.read_text() for path in (ROOT / "static/css/themes").glob("*.css"))
     for theme in THEMES:
         assert theme.name == "system" or f"[data-theme='{theme.name}']" in css
+
+
+PARTS = re.findall(r"'\./([\w-]+\.css)' layer\(parts\)", (ROOT / "static" / "css" / "style.css").read_text())
+SHARED = {"more"}
+"""A name that two sheets give to different things in different places on purpose."""
+
+
+def test_each_class_belongs_to_one_sheet() -> None:
+    """Class names are global: a part that takes the name of another one changes how that looks, everywhere."""
+    owners: dict[str, set[str]] = {}
+    for sheet in PARTS:
+        text = re.sub(r"/\*.*?\*/", "", (ROOT / "static" / "css" / sheet).read_text(), flags=re.DOTALL)
+        for selectors in re.findall(r"(?:^|[{}])\s*([^{}@]+)\{", text):
+            for name in re.findall(r"(?:^|,)\s*\.([a-z][\w-]*)\s*(?=,|$)", selectors):
+                owners.setdefault(name, set()).add(sheet)
+    assert len(PARTS) > 10
+    assert {name: sheets for name, sheets in owners.items() if len(sheets) > 1 and name not in SHARED} == {}
