@@ -230,6 +230,12 @@ async def test_listening_again_forgets_corrections(site: Site, talk: Talk) -> No
     assert [one["text"] for one in (await talk.read()).json()["segments"]] == [one.text for one in SPOKEN]
 
 
+async def test_where_nobody_speaks_only_the_author_is_told(site: Site, talk: Talk) -> None:
+    await talk.change(segments=[])
+    assert "Transcript" not in (await site.anonymous.get(f"/p/{talk.id}")).text
+    assert "Nobody was heard speaking." in (await talk.author.browser.get(f"/p/{talk.id}")).text
+
+
 async def test_a_post_without_sound_has_no_captions(site: Site) -> None:
     author = await site.member("alice")
     post = (await author.api("POST", "/posts", json={"title": "Words"})).json()["id"]
