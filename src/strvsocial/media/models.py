@@ -97,15 +97,21 @@ class Attachment(Base):
 class Rendition(Base):
     """One thing made from an attachment and kept in storage.
 
-    `role`: `variant` (image sizes), `playback` (MP4, M4A), `poster`, `rung` (one size of a film for streaming) with its
-    `playlist`, and for the embedder only, never served, `pcm` (mono 16 kHz little-endian int16) and `frames` (RGB uint8,
-    n x 256 x 256 x 3). A row whose `state` is `wanted` or `failed` has no bytes; `progress` is in percent.
+    `role`: `variant` (image sizes, other codecs), `playback` (MP4, M4A), `poster`, `rung` (one size of a film for
+    streaming) with its `playlist`, `storyboard` (a sheet of small frames for scrubbing), `preview` (a few silent seconds
+    for cards), `waveform` (peaks), and for the embedder only, never served, `pcm` (mono 16 kHz little-endian int16) and
+    `frames` (RGB uint8, n x 256 x 256 x 3). A row whose `state` is `wanted` or `failed` has no bytes; `progress` is in
+    percent.
     """
 
     __tablename__ = "renditions"
     __table_args__ = (
         UniqueConstraint("attachment_id", "name", name="uq_renditions_name"),
-        CheckConstraint("role in ('variant', 'playback', 'poster', 'pcm', 'frames', 'rung', 'playlist')", name="role"),
+        CheckConstraint(
+            "role in ('variant', 'playback', 'poster', 'pcm', 'frames', 'rung', 'playlist', 'storyboard', 'preview',"
+            " 'waveform')",
+            name="role",
+        ),
         CheckConstraint("state in ('wanted', 'ready', 'failed')", name="state"),
     )
 
