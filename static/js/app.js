@@ -12,6 +12,7 @@ import './menus.js'
 import './times.js'
 import './toasts.js'
 import { start as startMedia } from './media.js'
+import { start as startSound } from './sound.js'
 import { start as startSaid } from './said.js'
 import { start as startThumbs } from './thumbs.js'
 import { start as startCounts } from './counts.js'
@@ -19,6 +20,7 @@ import { start as startThemes } from './themes.js'
 
 onContent(startThumbs)
 onContent(startMedia)
+onContent(startSound)
 onContent(startSaid)
 onContent(startCounts)
 onContent(startThemes)
