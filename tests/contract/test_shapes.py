@@ -141,6 +141,15 @@ async def test_media_items(site: Site, working: Worker, media_files: dict[str, b
     if kind != "audio":
         assert medium["width"] >= 160
         assert medium["placeholder"]
+    if kind == "audio":
+        drawn = (await site.anonymous.get(medium["waveform_url"])).json()
+        assert drawn["duration"] == pytest.approx(medium["duration"], abs=0.01)
+        assert 0 < len(drawn["peaks"]) <= 1_000
+        assert 0 < len(medium["peaks"]) <= 160
+        assert max(drawn["peaks"]) == 1
+        assert max(medium["peaks"]) == 100
+    else:
+        assert (medium["waveform_url"], medium["peaks"]) == (None, [])
     if kind != "image":
         assert medium["duration"] == pytest.approx(1, abs=0.5)
 

@@ -37,6 +37,7 @@ _MEDIA = """
         'alt', a.alt, 'placeholder', a.placeholder,
         'hls_url', case when r.has_ladder then '/media/' || a.public_id || '/master.m3u8' end,
         'poster_url', '/media/' || a.public_id || '/' || r.poster,
+        'waveform_url', '/media/' || a.public_id || '/' || r.waveform, 'peaks', coalesce(r.peaks, '[]'::jsonb),
         'variants', coalesce(r.variants, '[]'::json), 'language', a.language,
         'captions_url', case when a.kind in ('audio', 'video') and a.captions_shown and exists (
             select from transcript_segments as s where s.attachment_id = a.id
@@ -46,6 +47,8 @@ _MEDIA = """
         select (array_agg(name order by shown, width desc nulls last) filter (where shown < 9))[1] as name,
           (array_agg(mime order by shown, width desc nulls last) filter (where shown < 9))[1] as mime,
           min(name) filter (where role = 'poster') as poster,
+          min(name) filter (where role = 'waveform') as waveform,
+          (array_agg(details -> 'peaks') filter (where role = 'waveform'))[1] as peaks,
           bool_or(role = 'rung') as has_ladder,
           json_agg(json_build_object('url', '/media/' || a.public_id || '/' || name, 'mime', mime, 'width', width,
             'height', height, 'bitrate', bitrate) order by mime, width) filter (where role in ('variant', 'playback', 'rung')

@@ -28,6 +28,7 @@ class MediaView(Struct, frozen=True, kw_only=True):
     """A medium of a post. `url` is what plays or shows everywhere; `poster_url` stands in for it until it plays.
 
     `placeholder` is a ThumbHash in base64. `duration` is in seconds, `progress` in percent while it is processed.
+    `peaks` are up to 160 heights in percent of the waveform of a sound; `waveform_url` has up to 1000, from 0 to 1.
     """
 
     id: str
@@ -47,6 +48,7 @@ class MediaView(Struct, frozen=True, kw_only=True):
     hls_url: str | None = None
     captions_url: str | None = None
     waveform_url: str | None = None
+    peaks: list[int] = []
     transcript: str | None = None
     language: str | None = None
 

@@ -11,6 +11,7 @@ from strvsocial.media.probing import Probe, Stream
 from strvsocial.media.products import Made, Product, size_of
 from strvsocial.media.sandbox import DecoderFailed, Limits, Refused, run_ffmpeg
 from strvsocial.media.stills import take_cover
+from strvsocial.media.waveforms import waveform_product
 from strvsocial.settings import Settings
 
 MAX_SECONDS = 6 * 3600
@@ -39,7 +40,7 @@ def aac_arguments(sound: Stream) -> list[str]:
 
 
 async def make_audio(settings: Settings, folder: Path, probe: Probe) -> Made:
-    """Makes `play.mp3` or `play.m4a`, `pcm`, and a poster when there is cover art. Raises CannotDecode."""
+    """Makes `play.mp3` or `play.m4a`, `pcm`, the waveform, and a poster when there is cover art. Raises CannotDecode."""
     sound = probe.sound
     if sound is None:
         raise damaged("audio")
@@ -55,7 +56,8 @@ async def make_audio(settings: Settings, folder: Path, probe: Probe) -> Made:
         raise damaged("audio")
     play = Product(name, "playback", bitrate=round(8 * size_of(folder, name) / duration))
     posters, placeholder = await _poster(folder, probe)
-    return Made("audio", [play, pcm, *posters], duration=duration, has_audio=True, placeholder=placeholder)
+    waveform = await waveform_product(folder)
+    return Made("audio", [play, pcm, waveform, *posters], duration=duration, has_audio=True, placeholder=placeholder)
 
 
 async def _play(settings: Settings, folder: Path, probe: Probe, sound: Stream) -> str:

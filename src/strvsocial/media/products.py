@@ -15,6 +15,7 @@ MIMES = {
     "m3u8": "application/vnd.apple.mpegurl",
     "m4a": "audio/mp4",
     "mp3": "audio/mpeg",
+    "json": "application/json",
     "pcm": "audio/L16",
     "frames": "application/octet-stream",
 }
