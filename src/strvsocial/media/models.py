@@ -38,7 +38,7 @@ class Upload(Base):
     public_id: Mapped[str] = mapped_column(String(32), unique=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     state: Mapped[str] = mapped_column(String(16), server_default="open")
-    key: Mapped[str] = mapped_column(String(200))
+    key: Mapped[str] = mapped_column(String(200), index=True)
     multipart_id: Mapped[str] = mapped_column(Text, server_default="")
     parts: Mapped[list[str]] = mapped_column(JSONB, server_default="[]")
     part_bytes: Mapped[int]
@@ -54,9 +54,23 @@ class Upload(Base):
     expires_at: Mapped[datetime] = mapped_column(Timestamp, index=True)
 
 
-class Attachment(Base):
-    """One medium of a post. `source_key` is the original as it was uploaded, never served as it is.
+class UploadHold(Base):
+    """Room that a form under way takes of its sender's quota, until `expires_at`, which moves while bytes come."""
 
+    __tablename__ = "upload_holds"
+
+    id: Mapped[int] = bigint_id()
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    byte_size: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
+    expires_at: Mapped[datetime] = mapped_column(Timestamp)
+
+
+class Attachment(Base):
+    """One medium of a post. `source_key` is the original as it was uploaded, never served as it is; equal bytes are
+    stored once, so several may name one.
+
+    `generation` counts how often its renditions were made anew, `pipeline` says by which `media.products.PIPELINE`.
     `progress` is how much of the processing is done, in percent; it moves while a film is transcoded. `captions_by` is
     `author` once the author has changed a word: then no model writes the transcript any more.
     """
@@ -78,7 +92,7 @@ class Attachment(Base):
     status: Mapped[str] = mapped_column(String(16), server_default="processing")
     failure: Mapped[str | None] = mapped_column(Text)
     progress: Mapped[int] = mapped_column(SmallInteger, server_default="0")
-    source_key: Mapped[str] = mapped_column(String(200))
+    source_key: Mapped[str] = mapped_column(String(200), index=True)
     source_mime: Mapped[str] = mapped_column(String(64))
     byte_size: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[bytes] = mapped_column(LargeBinary(32))
@@ -91,6 +105,8 @@ class Attachment(Base):
     language: Mapped[str | None] = mapped_column(String(8))
     captions_by: Mapped[str] = mapped_column(String(8), server_default="machine")
     captions_shown: Mapped[bool] = mapped_column(server_default="true")
+    generation: Mapped[int] = mapped_column(server_default="0")
+    pipeline: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     created_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
 
 
@@ -121,7 +137,7 @@ class Rendition(Base):
     role: Mapped[str] = mapped_column(String(16))
     state: Mapped[str] = mapped_column(String(8), server_default="ready")
     progress: Mapped[int] = mapped_column(SmallInteger, server_default="100")
-    key: Mapped[str] = mapped_column(String(200))
+    key: Mapped[str] = mapped_column(String(200), index=True)
     mime: Mapped[str] = mapped_column(String(64))
     byte_size: Mapped[int] = mapped_column(BigInteger)
     width: Mapped[int | None]

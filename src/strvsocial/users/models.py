@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, Text, func
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, String, Text, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -13,7 +13,10 @@ from strvsocial.db import Base, Timestamp, bigint_id
 
 
 class User(Base):
-    """A person. `username_key` is the case-folded name, `username_skeleton` its look-alike skeleton (UTS 39)."""
+    """A person. `username_key` is the case-folded name, `username_skeleton` its look-alike skeleton (UTS 39).
+
+    `quota_bytes` and `quota_daily_bytes` take the place of the site's quotas: None is the site's, 0 no limit.
+    """
 
     __tablename__ = "users"
     __table_args__ = (
@@ -47,6 +50,8 @@ class User(Base):
     theme: Mapped[str] = mapped_column(String(32), server_default="system")
     is_demo: Mapped[bool] = mapped_column(server_default="false")
     suspended_at: Mapped[datetime | None] = mapped_column(Timestamp)
+    quota_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    quota_daily_bytes: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(Timestamp, server_default=func.now())
 
