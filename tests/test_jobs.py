@@ -10,7 +10,8 @@ from sqlalchemy import select, text
 
 from strvsocial.db import Database
 from strvsocial.doorbell import pack, unpack
-from strvsocial.jobs import Claimed, GiveUp, Handler, Job, Lane, enqueue, sweep
+from strvsocial.jobs import Claimed, GiveUp, Handler, Job, enqueue
+from strvsocial.lanes import Lane, sweep
 
 
 async def _states(database: Database) -> list[tuple[str, str, int]]:
@@ -165,7 +166,7 @@ async def test_one_that_cannot_be_taken_over_does_not_hold_up_the_others(databas
 async def test_work_whose_lease_was_taken_over_ends(
     database: Database, clean: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("strvsocial.jobs.RENEW_SECONDS", 0.05)
+    monkeypatch.setattr("strvsocial.lanes.RENEW_SECONDS", 0.05)
     begun, ended = asyncio.Event(), asyncio.Event()
 
     async def run(_: Any, jobs: list[Claimed]) -> None:

@@ -23,7 +23,8 @@ from strvsocial.content.work import EMBED_POST
 from strvsocial.db import Database
 from strvsocial.doorbell import Listening, arq_queue, pack, redis_settings, unpack
 from strvsocial.embeddings.active import ActiveModels
-from strvsocial.jobs import Handler, Lane, keep_sweeping
+from strvsocial.jobs import Handler
+from strvsocial.lanes import Lane, keep_sweeping
 from strvsocial.logs import configure_logs
 from strvsocial.media.jobs import DELETE_OBJECTS, SWEEP, SWEEP_STORAGE, want_sweep
 from strvsocial.media.sandbox import remove_stale

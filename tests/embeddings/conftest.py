@@ -19,7 +19,7 @@ from strvsocial.db import Database
 from strvsocial.embeddings.active import ActiveModels
 from strvsocial.embeddings.findings import Frames, Pcm
 from strvsocial.ids import new_id
-from strvsocial.jobs import Lane
+from strvsocial.lanes import Lane
 from strvsocial.media.models import Attachment, Rendition
 from strvsocial.settings import Settings
 from strvsocial.storage import Storage, open_storage

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from strvsocial import jobs
+from strvsocial import lanes
 from strvsocial.settings import ROOT
 
 SOURCES = sorted((ROOT / "src" / "strvsocial").rglob("*.py"))
@@ -72,6 +72,6 @@ def test_leases_and_sessions_are_timed_by_postgresql(name: str) -> None:
 
 
 def test_a_lease_begins_and_ends_by_postgresqls_clock() -> None:
-    for statement in (jobs._CLAIM, jobs._RENEW, jobs._EXPIRED):
+    for statement in (lanes._CLAIM, lanes._RENEW, lanes._EXPIRED):
         assert "lease_until = now() + make_interval" in str(statement)
         assert not {":now", ":until", ":at"} & set(str(statement).split())

@@ -11,7 +11,8 @@ from litestar.types import HTTPScope
 from sqlalchemy import text
 
 from strvsocial.db import Database
-from strvsocial.jobs import Claimed, Handler, Lane, enqueue
+from strvsocial.jobs import Claimed, Handler, enqueue
+from strvsocial.lanes import Lane
 from strvsocial.operations import samples
 from strvsocial.operations.heartbeats import Heartbeat
 from strvsocial.operations.request_rates import RequestRates, quantile

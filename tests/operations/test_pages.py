@@ -10,7 +10,8 @@ import pytest_asyncio
 from sqlalchemy import text
 from tests.front_door import Member, Site
 
-from strvsocial.jobs import Claimed, GiveUp, Handler, Lane, enqueue
+from strvsocial.jobs import Claimed, GiveUp, Handler, enqueue
+from strvsocial.lanes import Lane
 
 PAGES = ["/admin", "/admin/jobs", "/admin/storage", "/admin/processes", "/admin/people", "/admin/map", "/admin/log"]
 

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from tests.front_door import Member, Site
 
 from strvsocial.db import Database
-from strvsocial.jobs import Lane
+from strvsocial.lanes import Lane
 from strvsocial.settings import Settings
 from strvsocial.storage import open_storage
 from strvsocial.users.jobs import HANDLERS

@@ -23,7 +23,8 @@ from strvsocial import worker
 from strvsocial.app import create_app
 from strvsocial.db import Database
 from strvsocial.errors import Unavailable
-from strvsocial.jobs import Claimed, GiveUp, Handler, Lane, Postpone, enqueue
+from strvsocial.jobs import Claimed, GiveUp, Handler, Postpone, enqueue
+from strvsocial.lanes import Lane
 from strvsocial.local.ports import free_port
 from strvsocial.meters import show
 from strvsocial.settings import Settings

@@ -16,7 +16,8 @@ from tests.watching.receivers import Receiver, receiving
 from strvsocial import incidents
 from strvsocial.app import create_app
 from strvsocial.db import Database
-from strvsocial.jobs import Claimed, Handler, Lane, enqueue
+from strvsocial.jobs import Claimed, Handler, enqueue
+from strvsocial.lanes import Lane
 from strvsocial.settings import Settings
 
 SECRETS = "to otto@example.com with Bearer abcdefgh12345678 at redis://:hunter2@cache/0\nDETAIL:  Key (email)=(otto)"

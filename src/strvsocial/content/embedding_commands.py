@@ -27,7 +27,8 @@ from strvsocial.embeddings.calibration import from_unrelated
 from strvsocial.embeddings.spaces import active_spaces, find_fact
 from strvsocial.embeddings.vectors import unpack
 from strvsocial.errors import StrvError
-from strvsocial.jobs import BULK, Handler, Lane
+from strvsocial.jobs import BULK, Handler
+from strvsocial.lanes import Lane
 from strvsocial.services import Services, open_services
 
 app = typer.Typer(no_args_is_help=True, help="The vectors of posts.")
