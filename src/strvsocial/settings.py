@@ -103,6 +103,7 @@ class Settings(BaseSettings):
     quick_jobs: int = Field(2, validation_alias="STRV_QUICK_JOBS")
     long_jobs: int = Field(1, validation_alias="STRV_LONG_JOBS")
     ladder_jobs: int = Field(1, validation_alias="STRV_LADDER_JOBS")
+    decoder_niceness: int = Field(10, ge=0, le=19, validation_alias="STRV_DECODER_NICENESS")
     ffmpeg_threads: int = Field(2, validation_alias="STRV_FFMPEG_THREADS")
     model_threads: int = Field(0, validation_alias="STRV_MODEL_THREADS")
     embed_batch: int = Field(32, validation_alias="STRV_EMBED_BATCH")

@@ -28,6 +28,7 @@ from strvsocial.lanes import Lane, keep_sweeping
 from strvsocial.logs import configure_logs
 from strvsocial.media.jobs import DELETE_OBJECTS, SWEEP, SWEEP_STORAGE, want_sweep
 from strvsocial.media.sandbox import remove_stale
+from strvsocial.media.walls import niceness
 from strvsocial.operations.exposition import exposed
 from strvsocial.operations.heartbeats import Heartbeat
 from strvsocial.operations.watching import watched
@@ -42,6 +43,8 @@ WORKER_HANDLERS: Mapping[str, Handler] = {
     **user_jobs.HANDLERS,
     **content_jobs.HANDLERS,
 }
+PATIENT = ("ladder",)
+"""Lanes whose decoders stand back behind those of the others: somebody can see or hear something already."""
 ORPHANS_HOUR = 3
 """When the nightly search for orphans runs (UTC)."""
 EMBED_BATCHES = 2
@@ -74,7 +77,8 @@ def start_lanes(
     """Starts a lane for each queue in `widths`, and the sweep that finds what bells and workers lost."""
     for queue, width in widths.items():
         context.lanes[queue] = Lane(queue, width, context, context.database, handlers)
-        context.lanes[queue].start()
+        with niceness(context.settings.decoder_niceness // (1 if queue in PATIENT else 2)):
+            context.lanes[queue].start()
         stack.push_async_callback(context.lanes[queue].aclose)
     sweeping = asyncio.create_task(keep_sweeping(context.database, context, handlers, context.lanes), name="sweep")
     stack.push_async_callback(_end, sweeping)

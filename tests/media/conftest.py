@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 import pyvips
 
-from strvsocial.media import sandbox
+from strvsocial.media import walls
 from strvsocial.media.sandbox import find_ffmpeg, private_folder
 from strvsocial.settings import Settings
 from strvsocial.storage import Storage, open_storage
@@ -80,5 +80,5 @@ WALLS = ["bubblewrap", "launcher"] if shutil.which("bwrap") else ["launcher"]
 def wall(request: pytest.FixtureRequest) -> Iterator[str]:
     """The wall that decoders run behind in a test."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sandbox, "_bubblewrap", None if request.param == "bubblewrap" else "")
+        patch.setattr(walls, "_bubblewrap", None if request.param == "bubblewrap" else "")
         yield request.param

@@ -8,13 +8,23 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from strvsocial import worker
+from strvsocial.db import Database
+from strvsocial.jobs import Claimed, Handler, enqueue
 from strvsocial.media import sandbox
+from strvsocial.media.capabilities import capabilities
 from strvsocial.media.sandbox import Crashed, Limits, TimedOut, private_folder, run_child
+from strvsocial.settings import Settings
+
+BY_SESSIONS = Path("/proc/self/autogroup").exists()
+"""Whether the kernel can share the processors out by sessions."""
 
 
 @pytest.fixture
@@ -50,11 +60,11 @@ async def test_a_child_sees_and_reaches_nothing(wall: str, folder: Path, tmp_pat
     assert seen["folder"] == ["source"]
     assert set(seen["environment"]) <= {"PATH", "LANG", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "LC_CTYPE", "PWD"}
     assert (seen["core"], seen["memory"]) == (0, 3 << 30)
-    assert seen["nice"] >= 10
+    assert seen["nice"] >= 5
 
 
 async def test_what_holds_is_found_by_trying(wall: str) -> None:
-    found = await sandbox.capabilities()
+    found = await capabilities()
     assert found.no_network is found.no_other_files is found.no_other_processes is True
     assert found.wall == ("bubblewrap" if wall == "bubblewrap" else "namespaces and Landlock")
 
@@ -124,9 +134,9 @@ async def test_cancelling_kills_the_child(wall: str, folder: Path, poison: Calla
 WORKER = """
 import asyncio, sys
 from pathlib import Path
-from strvsocial.media import sandbox
+from strvsocial.media import sandbox, walls
 sandbox.CHILDREN = Path(sys.argv[1])
-sandbox._bubblewrap = None if sys.argv[3] == "bubblewrap" else ""
+walls._bubblewrap = None if sys.argv[3] == "bubblewrap" else ""
 async def main():
     async with sandbox.private_folder(Path(sys.argv[2])) as folder:
         await sandbox.run_child("poison", {}, folder, sandbox.Limits(wall=60))
@@ -157,6 +167,44 @@ async def test_a_killed_worker_takes_its_decoders_along(
         async with private_folder(parent) as other:
             assert sorted(parent.iterdir()) == sorted([folder, other])
     assert not list(parent.iterdir())
+
+
+async def test_decoders_stand_back_by_their_lane(
+    wall: str, settings: Settings, database: Database, tmp_path: Path, poison: Callable[[str], object]
+) -> None:
+    """What the kernel says of the real children of a quick lane and of a ladder's."""
+    poison("import time\nopen('begun', 'w').close()\nwhile True: time.sleep(1)")
+
+    async def run(_: Any, jobs: list[Claimed]) -> None:
+        async with private_folder(tmp_path / jobs[0].payload["lane"]) as folder:
+            await run_child("poison", {}, folder, Limits(wall=60))
+
+    quiet = settings.model_copy(update={"decoder_niceness": 12})
+    async with AsyncExitStack() as stack:
+        context = await worker.open_context(stack, quiet)
+        async with database.transaction() as db:
+            for queue in ("quick", "ladder"):
+                await enqueue(db, f"test.{queue}", {"lane": queue}, queue=queue)
+        handlers = {f"test.{queue}": Handler(queue, run) for queue in ("quick", "ladder")}
+        worker.start_lanes(stack, context, {"quick": 1, "ladder": 1}, handlers)
+        async with asyncio.timeout(20):
+            for queue in ("quick", "ladder"):
+                while not (begun := list((tmp_path / queue).glob("media-*/begun"))):
+                    await asyncio.sleep(0.02)
+                wanted = 12 if queue == "ladder" else 6
+                own, session = min(19, os.nice(0) + wanted), wanted if BY_SESSIONS else None
+                while _niceness_in(begun[0].parent) != {(own, session)}:  # The session follows its process in a moment.
+                    await asyncio.sleep(0.02)
+
+
+def _niceness_in(folder: Path) -> set[tuple[int, int | None]]:
+    """Of the processes in the folder, each with its session's where the kernel shares the processors out by sessions."""
+    found: set[tuple[int, int | None]] = set()
+    for pid in _running_in(folder):
+        own = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[16])
+        session = Path(f"/proc/{pid}/autogroup").read_text().split()[-1] if BY_SESSIONS else None
+        found.add((own, None if session is None else int(session)))
+    return found
 
 
 def _running_in(folder: Path) -> list[int]:

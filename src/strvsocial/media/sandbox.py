@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import importlib.util
 import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -32,17 +30,13 @@ import msgspec
 import structlog
 
 from strvsocial import meters, traces
+from strvsocial.media.walls import wrap
 
 log = structlog.get_logger()
 
 CHILDREN = Path(__file__).parent / "children"
 STDOUT_BYTES, STDERR_BYTES = 1_000_000, 8_000
 OLDEST_SYSTEM_FFMPEG = 6
-SYSTEM_PATHS = (
-    "/usr/bin", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libexec", "/usr/local/lib", "/bin", "/lib", "/lib32", "/lib64",
-    "/nix/store", "/etc/ld.so.cache", "/etc/alternatives",
-)  # fmt: skip
-DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 FAULTS = {
     signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGSYS, signal.SIGXCPU, signal.SIGXFSZ,
 }  # fmt: skip
@@ -239,10 +233,12 @@ async def _spawn(
     used: dict[str, Any],
 ) -> tuple[int, bytes, str]:
     """Starts the program and waits for it: exit status, output, log. `used` hears `exit`, `peak` (bytes), `cpu` (seconds)."""
+    wanted = {"cpu": limits.cpu, "memory": limits.memory, "file_size": limits.file_size, "files": limits.files}
+    program = await asyncio.to_thread(find_ffmpeg)
     reading, writing = os.pipe()
     try:
         process = await asyncio.create_subprocess_exec(
-            *await _wrap(command, folder, limits, report=writing),
+            *await wrap(command, folder, CHILDREN, program, wanted, report=writing),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -322,104 +318,3 @@ def _environment(folder: Path) -> dict[str, str]:
     if "LD_LIBRARY_PATH" in os.environ:
         environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
     return environment
-
-
-def _readable() -> list[str]:
-    """Programs and libraries: all that a child may see beside its folder. The clone and its data are not among them."""
-    python = Path(os.path.realpath(sys.executable)).parents[1]
-    homes = [Path(sys.prefix), Path(sys.base_prefix), python]
-    pythons = [str(home / part) for home in homes for part in ("bin", "lib", "lib64", "pyvenv.cfg")]
-    found = [importlib.util.find_spec(name) for name in ("av", "pyvips", "pillow_heif")]
-    packages = [str(Path(spec.origin).parents[1]) for spec in found if spec and spec.origin]
-    libraries = os.environ.get("LD_LIBRARY_PATH", "").split(":")
-    paths = [*SYSTEM_PATHS, *pythons, *packages, *libraries, str(Path(find_ffmpeg()).parent), str(CHILDREN)]
-    return [path for path in dict.fromkeys(paths) if path and os.path.exists(path)]
-
-
-async def _wrap(command: Sequence[str], folder: Path, limits: Limits, report: int) -> list[str]:
-    """The command with its walls around it."""
-    readable = await asyncio.to_thread(_readable)
-    bubblewrap = await _find_bubblewrap()
-    spec = {
-        "limits": {
-            "cpu": limits.cpu,
-            "memory": limits.memory,
-            "file_size": limits.file_size,
-            "files": limits.files,
-        },
-        "parent": 0 if bubblewrap else os.getpid(),
-        "unshare": not bubblewrap,
-        "readable": [*readable, "/dev/shm", "/proc"] if bubblewrap else readable,  # noqa: S108
-        "writable": [str(folder), *DEVICES],
-        "report": report,
-    }
-    launch = [sys.executable, "-I", "-S", str(CHILDREN / "launch.py"), msgspec.json.encode(spec).decode(), *command]
-    if not bubblewrap:
-        return launch
-    walls = [bubblewrap, "--unshare-all", "--die-with-parent", "--cap-drop", "ALL", "--proc", "/proc", "--dev", "/dev"]
-    for path in readable:
-        walls += ["--ro-bind", path, path]
-    walls += ["--bind", str(folder), str(folder), "--remount-ro", "/", "--chdir", str(folder), "--"]
-    return walls + launch
-
-
-_bubblewrap: str | None = None
-
-
-async def _find_bubblewrap() -> str | None:
-    """bubblewrap, if it is installed and this kernel lets it work; tried once for each process."""
-    global _bubblewrap
-    if _bubblewrap is None:
-        _bubblewrap = ""
-        if path := shutil.which("bwrap"):
-            process = await asyncio.create_subprocess_exec(
-                path, "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true",
-                stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-            )  # fmt: skip
-            _bubblewrap = path if await process.wait() == 0 else ""
-    return _bubblewrap or None
-
-
-@dataclass(frozen=True)
-class Capabilities:
-    """What holds on this machine, found by trying it."""
-
-    wall: str
-    no_network: bool
-    no_other_files: bool
-    no_other_processes: bool
-    ffmpeg: str
-
-
-async def capabilities() -> Capabilities:
-    """Sends a child out to read, write, connect and look about, and tells how far it came."""
-    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    with (
-        tempfile.TemporaryDirectory(prefix="strv-doctor-") as outside,
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mailbox,
-    ):
-        mailbox.bind(("127.0.0.1", port))
-        mailbox.setblocking(False)
-        secret = Path(outside) / "secret"
-        secret.write_text("secret")
-        try:
-            async with private_folder(Path(outside) / "inside") as folder:
-                request = {"file": str(secret), "port": port, "pid": os.getpid()}
-                seen = await run_child("look_around", request, folder, Limits(wall=20))
-        finally:
-            server.close()
-        return Capabilities(
-            wall="bubblewrap" if await _find_bubblewrap() else "namespaces and Landlock",
-            no_network=not seen["connects"] and not _has_mail(mailbox),
-            no_other_files=not seen["reads_files"] and not seen["writes_files"],
-            no_other_processes=not seen["sees_processes"],
-            ffmpeg=await asyncio.to_thread(find_ffmpeg),
-        )
-
-
-def _has_mail(mailbox: socket.socket) -> bool:
-    try:
-        return bool(mailbox.recv(1))
-    except BlockingIOError:
-        return False

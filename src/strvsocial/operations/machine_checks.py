@@ -14,8 +14,9 @@ from strvsocial.embeddings import index_changes, spaces
 from strvsocial.embeddings.index_snapshots import BadSnapshot, SnapshotStore
 from strvsocial.embeddings.profiles import read_profile
 from strvsocial.embeddings.weights import WeightsMissing, locate
+from strvsocial.media.capabilities import capabilities
 from strvsocial.media.ffmpeg import CODECS
-from strvsocial.media.sandbox import capabilities, ffmpeg_codecs, ffmpeg_version
+from strvsocial.media.sandbox import ffmpeg_codecs, ffmpeg_version
 from strvsocial.operations.effective_settings import unknown_names
 from strvsocial.operations.findings import Finding, State
 from strvsocial.settings import GB, Settings

@@ -1,9 +1,9 @@
 """Gives up every right that a decoder does not need, then becomes the decoder.
 
 Started as `python -I -S launch.py SPEC PROGRAM ARGUMENT…`, standard library only, so that it costs some 20 ms. SPEC is
-JSON: `limits` (cpu, memory, file_size, files), `parent` (process id), `unshare`, `readable` and `writable` (paths), `report`
-(a file descriptor: what the decoder used is written to it as JSON; the decoder itself does not have it).
-What the kernel does not offer is skipped: `strvsocial.media.sandbox.capabilities` finds out what holds.
+JSON: `limits` (cpu, memory, file_size, files), `niceness`, `parent` (process id), `unshare`, `readable` and `writable`
+(paths), `report` (a file descriptor: what the decoder used is written to it as JSON; the decoder itself does not have it).
+What the kernel does not offer is skipped: `strvsocial.media.capabilities` finds out what holds.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from typing import Any
 
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
@@ -47,7 +48,22 @@ def limit(limits: dict[str, int]) -> None:
         resource.setrlimit(getattr(resource, name), (limits[value], limits[value]))
 
 
-def leave_network_and_processes(report: int) -> bool:
+def stand_back(niceness: int) -> bool:
+    """Lets the whole session stand back, where the kernel shares the processors out by sessions (sched(7), autogroup):
+    the niceness of a process counts only inside of its own there. False when it is to be tried again in a moment: the
+    kernel lets accounts that are not root do this ten times a second, all together.
+    """
+    try:
+        with open("/proc/self/autogroup", "w") as file:
+            file.write(str(niceness))
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def leave_network_and_processes(report: int, niceness: int) -> bool:
     """Moves into user, network, process and IPC namespaces of its own: no network, nobody else, none left behind.
 
     The first process of a process namespace takes all others along when it ends, and cannot be stopped by most signals
@@ -63,16 +79,23 @@ def leave_network_and_processes(report: int) -> bool:
     # The count of processes is kept per namespace, so that a limit here bothers nobody else.
     resource.setrlimit(resource.RLIMIT_NPROC, (256, 256))
     become_child(None)  # The first process inside.
-    become_child(report)
+    become_child(report, niceness)
     return True
 
 
-def become_child(report: int | None) -> None:
+def become_child(report: int | None, niceness: int = 0) -> None:
     """Goes on in a child; this process waits for it, tells what it used, and ends as it ends."""
     child = os.fork()
     if child:
+        if report is not None:
+            while not stand_back(niceness) and runs(child):
+                time.sleep(0.02)
         wait_for(child, report)
     die_with_parent()
+
+
+def runs(child: int) -> bool:
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
 
 def wait_for(child: int, report: int | None) -> None:
@@ -126,14 +149,14 @@ def allow(ruleset: int, path: str, rights: int) -> None:
 
 
 def main(spec: dict[str, Any], command: list[str]) -> None:
-    os.nice(10)
+    os.nice(spec["niceness"])
     limit(spec["limits"])
     if sys.platform == "linux":
         die_with_parent()
         if spec["parent"] and os.getppid() != spec["parent"]:
             os._exit(1)  # The worker died before it could take this process along.
-        if not spec["unshare"] or not leave_network_and_processes(spec["report"]):
-            become_child(spec["report"])
+        if not spec["unshare"] or not leave_network_and_processes(spec["report"], spec["niceness"]):
+            become_child(spec["report"], spec["niceness"])
         libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         hide_files(spec["readable"], spec["writable"])
     os.set_inheritable(spec["report"], False)
