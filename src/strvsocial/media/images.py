@@ -1,4 +1,4 @@
-"""Pictures: upright, in sRGB, without metadata, as WebP and AVIF in up to four widths."""
+"""Pictures: upright, in sRGB or (what that cannot hold) Display P3, without metadata, as WebP and AVIF in up to four widths."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """Opens a picture with libvips (HEIC with libheif) and writes what the site serves of it. Runs in the sandbox,
 imports nothing of ours.
 
+What sRGB cannot hold stays in Display P3; everything else becomes sRGB, and so does whatever is no rendition.
+
 The request names a `task`:
 `renditions`  `source` to WebP and AVIF at `widths`, `frames` (256 x 256 RGB) and 32 px for the placeholder;
 `avatar`      `source` to a square `avatar.webp` of `size` pixels;
@@ -18,12 +20,16 @@ from typing import Any
 
 import pyvips
 
+sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # An isolated Python does not look beside the script.
+from colours import SEARCHED, SRGB, WIDE, is_wide, profile_of_numbers, told_profile  # type: ignore[import-not-found]
+
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 LOADERS = ("Jpeg", "Png", "Webp", "Nsgif", "Heif")
 BOX = 2048
 POSTER_BOX = 1280
 FRAME = 256
 TINY = 32
+TOLD = "told.icc"
 
 
 class Refused(Exception):
@@ -64,16 +70,31 @@ def page_count(header: Any) -> int:
     return 1
 
 
-def shrink(box: int, crop: bool = False, name: str = "source") -> Any:
-    """The picture upright, in 8-bit sRGB, at most `box` pixels wide and high (or cropped to that square), in memory."""
+def find_colours() -> tuple[str, str | None]:
+    """The profile to make renditions of `source` in, and a file with its own when it carries none but is not sRGB."""
+    header = pyvips.Image.new_from_file("source", access="sequential")
+    if header.get_typeof("icc-profile-data"):
+        return WIDE if is_wide(header.get("icc-profile-data")) else SRGB, None
+    with open("source", "rb") as file:
+        told = told_profile(header, file.read(SEARCHED))
+    if told is None:
+        return SRGB, None
+    with open(TOLD, "wb") as file:
+        file.write(told)
+    return WIDE if is_wide(told) else SRGB, TOLD
+
+
+def shrink(box: int, crop: bool = False, name: str = "source", profile: str = SRGB, told: str | None = None) -> Any:
+    """The picture upright, in 8-bit RGB, at most `box` pixels wide and high (or cropped to that square), in memory."""
     picture = pyvips.Image.thumbnail(
         name,
         box,
         height=box,
         size="both" if crop else "down",
         crop="centre" if crop else "none",
-        output_profile="srgb",
+        output_profile=profile,
         fail_on="truncated",
+        **({"input_profile": told} if told else {}),
     )
     return plain(picture)
 
@@ -90,20 +111,21 @@ def flat(picture: Any) -> Any:
     return picture.flatten(background=[255, 255, 255]) if picture.hasalpha() else picture
 
 
-def save(picture: Any, stem: str, kinds: Sequence[str] = ("webp", "avif")) -> list[dict[str, Any]]:
-    """Writes WebP and AVIF without any metadata."""
+def save(picture: Any, stem: str, kinds: Sequence[str] = ("webp", "avif"), profile: str = SRGB) -> list[dict[str, Any]]:
+    """Writes WebP and AVIF without any metadata, but with the profile where the colours are not those of sRGB."""
+    keep = "icc" if profile == WIDE else "none"
     for kind in kinds:
         if kind == "webp":
-            picture.webpsave(f"{stem}.webp", Q=80, effort=4, smart_subsample=True, keep="none")
+            picture.webpsave(f"{stem}.webp", Q=80, effort=4, smart_subsample=True, keep=keep)
         else:
-            picture.heifsave(f"{stem}.avif", Q=55, effort=2, compression="av1", bitdepth=8, keep="none")
+            picture.heifsave(f"{stem}.avif", Q=55, effort=2, compression="av1", bitdepth=8, keep=keep)
     size = {"width": picture.width, "height": picture.height}
     return [{"name": f"{stem}.{kind}", **size} for kind in kinds]
 
 
 def tiny(picture: Any) -> dict[str, Any]:
     """RGBA bytes for the placeholder, at most 32 pixels wide and high."""
-    small = picture.thumbnail_image(TINY, height=TINY, size="down")
+    small = picture.thumbnail_image(TINY, height=TINY, size="down", output_profile=SRGB)
     if not small.hasalpha():
         small = small.bandjoin(255)
     small = small.cast("uchar")
@@ -116,7 +138,7 @@ def tiny(picture: Any) -> dict[str, Any]:
 
 def write_frame(picture: Any) -> None:
     """One 256 x 256 RGB frame for the embedder: shorter side resized, centre cropped."""
-    frame = flat(picture).thumbnail_image(FRAME, height=FRAME, size="both", crop="centre")
+    frame = flat(picture).thumbnail_image(FRAME, height=FRAME, size="both", crop="centre", output_profile=SRGB)
     with open("frames", "wb") as file:
         file.write(frame.cast("uchar").write_to_memory())
 
@@ -128,27 +150,32 @@ def is_heic(name: str) -> bool:
     return head[4:8] == b"ftyp" and head[8:12] in HEIC_BRANDS
 
 
-def unpack_heic(max_pixels: int) -> Any:
-    """Turns an HEIC `source` into a small PNG of the same name, upright and in sRGB; returns its size before."""
+def unpack_heic(max_pixels: int) -> tuple[int, int]:
+    """Turns an HEIC `source` into a small PNG of the same name, upright; returns its size before."""
     import pillow_heif
 
     try:
-        heic = pillow_heif.open_heif("source")
+        heic = pillow_heif.open_heif("source", convert_hdr_to_8bit=False)
         width, height = heic.size
         if width * height > max_pixels:
             raise Refused("too_large", pixels=width * height)
-        bands = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}[heic.mode]
-        rows = bytes(heic.data)
+        kind, _, deep = heic.mode.partition(";")
+        bands = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}[kind]
+        stride, rows = heic.stride // (2 if deep else 1) // bands, bytes(heic.data)
     except (ValueError, KeyError, RuntimeError, OSError) as error:
         sys.stderr.write(repr(error))
         raise Refused("damaged") from None
-    picture = pyvips.Image.new_from_memory(rows, heic.stride // bands, height, bands, "uchar").crop(0, 0, width, height)
-    picture = picture.copy(interpretation="srgb" if bands > 2 else "b-w")
-    if profile := heic.info.get("icc_profile"):
-        picture = picture.copy()
+    picture = pyvips.Image.new_from_memory(rows, stride, height, bands, "ushort" if deep else "uchar")
+    meaning = ("grey16" if deep else "b-w") if bands < 3 else ("rgb16" if deep else "srgb")
+    picture = picture.crop(0, 0, width, height).copy(interpretation=meaning)
+    numbers = heic.info.get("nclx_profile") or {}
+    told = profile_of_numbers(numbers.get("color_primaries", 2), numbers.get("transfer_characteristics", 2))
+    profile = heic.info.get("icc_profile") or told
+    if profile:
         picture.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
-    small = picture.thumbnail_image(BOX, height=BOX, size="down", output_profile="srgb")
-    plain(small).pngsave("unpacked", compression=1, keep="none")
+    target = WIDE if profile and is_wide(profile) else SRGB
+    small = picture.thumbnail_image(BOX, height=BOX, size="down", output_profile=target)
+    plain(small).pngsave("unpacked", compression=1, keep="icc" if target == WIDE else "none")
     os.replace("unpacked", "source")
     return width, height
 
@@ -167,19 +194,21 @@ def make_renditions(request: dict[str, Any]) -> dict[str, Any]:
     width, height, pages = open_source(request["max_pixels"])
     if pages > 1 and request["animation_elsewhere"]:
         return {"pages": pages}
-    base = shrink(BOX)
+    profile, told = find_colours()
+    base = shrink(BOX, profile=profile, told=told)
     widths = [width for width in request["widths"] if width < base.width]
     made = []
     for target in widths:
-        made += save(plain(base.thumbnail_image(target, height=10_000_000, size="down")), f"w{target}")
-    made += save(base, f"w{base.width}")
+        made += save(plain(base.thumbnail_image(target, height=10_000_000, size="down")), f"w{target}", profile=profile)
+    made += save(base, f"w{base.width}", profile=profile)
     write_frame(base)
     return {"pages": pages, "width": width, "height": height, "made": made, "tiny": tiny(base)}
 
 
 def make_avatar(request: dict[str, Any]) -> dict[str, Any]:
     open_source(request["max_pixels"])
-    shrink(request["size"], crop=True).webpsave("avatar.webp", Q=82, effort=4, keep="none")
+    _, told = find_colours()
+    shrink(request["size"], crop=True, told=told).webpsave("avatar.webp", Q=82, effort=4, keep="none")
     return {}
 
 
