@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import pytest_asyncio
 from sqlalchemy import text
 from tests.front_door import Member, Site
 
 from strvsocial import worker
 from strvsocial.content.jobs import HANDLERS
-from strvsocial.content.work import FINISH_FILM, PROCESS_FILM
+from strvsocial.content.work import FINISH_FILM, PREVIEW_FILM, PROCESS_FILM
 from strvsocial.jobs import Claimed
+from strvsocial.media import sandbox
 from strvsocial.media.sandbox import find_ffmpeg
 
 
@@ -26,9 +28,10 @@ async def context(site: Site) -> AsyncIterator[worker.Context]:
         yield await worker.open_context(stack, site.settings)
 
 
-def make_film(folder: Path) -> bytes:
+def make_film(folder: Path, seconds: int = 11) -> bytes:
     path = folder / "film.webm"
-    source = ["-f", "lavfi", "-i", "testsrc2=size=640x480:rate=10:duration=11", "-f", "lavfi", "-i", "sine=duration=11"]
+    source = ["-f", "lavfi", "-i", f"testsrc2=size=640x480:rate=10:duration={seconds}"]
+    source += ["-f", "lavfi", "-i", f"sine=duration={seconds}"]
     codecs = ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-c:a", "libopus"]
     command = [find_ffmpeg(), "-nostdin", "-v", "error", "-y", *source, *codecs, str(path)]
     subprocess.run(command, check=True, timeout=60)
@@ -70,7 +73,8 @@ async def test_sizes_follow_while_the_film_is_watched(site: Site, context: worke
     assert (medium["url"], medium["mime"]) == (f"/media/{medium['id']}/h240.mp4", "video/mp4")
     assert (medium["width"], medium["height"]) == (640, 480)
     assert (await playlist(author, medium["hls_url"])).text.count("#EXT-X-STREAM-INF") == 1
-    for name in ("h480.mp4", "play.mp4"):
+    assert (medium["storyboard"], medium["preview_url"]) == (None, None)
+    for name in ("h480.mp4", "play.mp4", "storyboard.webp", "preview.mp4"):
         assert (await author.client.get(f"/media/{medium['id']}/{name}")).status_code == 404
     first = (await author.client.get(medium["url"])).content
 
@@ -80,6 +84,11 @@ async def test_sizes_follow_while_the_film_is_watched(site: Site, context: worke
     [medium] = post["media"]
     assert medium["url"] == f"/media/{medium['id']}/play.mp4"
     assert {variant["url"].rpartition("/")[2] for variant in medium["variants"]} == {"h240.mp4", "h480.mp4", "play.mp4"}
+    assert medium["storyboard"] == {
+        "url": f"/media/{medium['id']}/storyboard.webp", "columns": 10, "rows": 2, "tile_width": 160,
+        "tile_height": 120, "interval": pytest.approx(1, abs=0.05), "count": 11,
+    }  # fmt: skip
+    assert medium["preview_url"] == f"/media/{medium['id']}/preview.mp4"
     master = await playlist(author, medium["hls_url"])
     assert master.headers["content-type"].startswith("application/vnd.apple.mpegurl")
     names = [line for line in master.text.splitlines() if not line.startswith("#")]
@@ -94,7 +103,7 @@ async def test_sizes_follow_while_the_film_is_watched(site: Site, context: worke
         jobs = await reader.scalar(text("select count(*) from jobs where kind = :kind"), {"kind": FINISH_FILM})
         assert jobs == 0
     assert (await author.api("PATCH", f"/posts/{post['id']}", json={"visibility": "private"})).status_code == 200
-    for name in ("master.m3u8", "h240.m3u8", "h480.mp4"):
+    for name in ("master.m3u8", "h240.m3u8", "h480.mp4", "storyboard.webp", "preview.mp4"):
         assert (await author.client.get(f"/media/{medium['id']}/{name}")).status_code == 200
         assert (await other.client.get(f"/media/{medium['id']}/{name}")).status_code == 404
         assert (await site.anonymous.get(f"/media/{medium['id']}/{name}")).status_code == 404
@@ -123,18 +132,57 @@ async def test_a_film_whose_other_sizes_fail_stays_as_it_is(
 async def test_sizes_that_were_made_are_not_made_again(site: Site, context: worker.Context, tmp_path: Path) -> None:
     author = await site.member("author")
     post = await publish(context, author, make_film(tmp_path))
-    async with context.database.read() as reader:
-        found = await reader.execute(text("select payload, id from jobs where kind = :kind"), {"kind": FINISH_FILM})
-        row = found.one()
-    job = Claimed(row.id, FINISH_FILM, row.payload, 1, 0, 0)
-    await HANDLERS[FINISH_FILM].run(context, [job])
+    job = await run(context, FINISH_FILM)
     statement = text("select name, id, created_at from renditions where attachment_id = :id order by name")
     async with context.database.read() as reader:
-        before = (await reader.execute(statement, {"id": row.payload["attachment_id"]})).all()
+        before = (await reader.execute(statement, {"id": job.payload["attachment_id"]})).all()
     await HANDLERS[FINISH_FILM].run(context, [job])
-    await HANDLERS[PROCESS_FILM].run(context, [Claimed(0, PROCESS_FILM, row.payload, 1, 0, 0)])
+    await HANDLERS[PROCESS_FILM].run(context, [Claimed(0, PROCESS_FILM, job.payload, 1, 0, 0)])
     async with context.database.read() as reader:
-        after = (await reader.execute(statement, {"id": row.payload["attachment_id"]})).all()
+        after = (await reader.execute(statement, {"id": job.payload["attachment_id"]})).all()
     assert before == after
-    assert len(before) == 8
+    assert len(before) == 10
     assert (await read(author, post["id"]))["pending"] == ["captions", "embedding"]
+
+
+async def test_a_short_film_gets_its_preview_where_short_work_is(
+    site: Site, context: worker.Context, tmp_path: Path
+) -> None:
+    author = await site.member("author")
+    post = await publish(context, author, make_film(tmp_path, 2))
+    assert (post["status"], post["pending"]) == ("ready", ["rendition", "captions", "embedding"])
+    async with context.database.read() as reader:
+        queue = await reader.scalar(text("select queue from jobs where kind = :kind"), {"kind": PREVIEW_FILM})
+    assert queue == HANDLERS[PREVIEW_FILM].queue == "quick"
+    await run(context, PREVIEW_FILM)
+    post = await read(author, post["id"])
+    [medium] = post["media"]
+    assert post["pending"] == ["captions", "embedding"]
+    assert (medium["storyboard"], medium["hls_url"]) == (None, None)
+    preview = await author.client.get(medium["preview_url"])
+    assert (preview.status_code, preview.headers["content-type"]) == (200, "video/mp4")
+    assert medium["preview_url"] not in {medium["url"], *(variant["url"] for variant in medium["variants"])}
+
+
+async def test_a_storyboard_that_fails_takes_nothing_along(
+    site: Site, context: worker.Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    author = await site.member("author")
+    post = await publish(context, author, make_film(tmp_path))
+    children = tmp_path / "children"
+    children.mkdir()
+    for child in sandbox.CHILDREN.glob("*.py"):
+        (children / child.name).write_bytes(child.read_bytes())
+    (children / "film.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    with monkeypatch.context() as patch:
+        patch.setattr(sandbox, "CHILDREN", children)
+        await run(context, FINISH_FILM)
+    post = await read(author, post["id"])
+    [medium] = post["media"]
+    assert (post["status"], post["pending"], post["failure"]) == ("ready", ["captions", "embedding"], None)
+    assert (medium["url"], medium["storyboard"]) == (f"/media/{medium['id']}/play.mp4", None)
+    assert medium["preview_url"]
+    async with context.database.read() as reader:
+        state = text("select state from renditions as r join attachments as a on a.id = r.attachment_id"
+                     " where a.public_id = :id and r.name = 'storyboard.webp'")  # fmt: skip
+        assert await reader.scalar(state, {"id": medium["id"]}) == "failed"

@@ -68,13 +68,16 @@ class Worker:
             return [await queue.get() for _ in range(posts)]
 
     async def publish(self, member: Member, files: list[tuple[str, bytes]], **fields: Any) -> dict[str, Any]:
-        """A post with these files, once it is ready or has failed."""
+        """A post with these files, once it has failed or is ready and nothing more is made of its files."""
         async with self.news_for(member) as queue:
             sent = [("file", (name, content)) for name, content in files]
             answer = await member.api("POST", "/posts", data={"title": "A post", **fields}, files=sent)
             assert answer.status_code == 201, answer.text
-            await self.settle(member, queue)
-        return dict((await member.api("GET", f"/posts/{answer.json()['id']}")).json())
+            while True:
+                await self.settle(member, queue)
+                post = dict((await member.api("GET", f"/posts/{answer.json()['id']}")).json())
+                if "rendition" not in post["pending"]:
+                    return post
 
 
 @pytest_asyncio.fixture

@@ -344,7 +344,8 @@ def urls_of(post: dict[str, Any]) -> set[str]:
     found = set()
     for medium in post["media"]:
         found |= {medium["url"], medium["poster_url"], *(variant["url"] for variant in medium["variants"])}
-        found |= {medium[key] for key in ("hls_url", "captions_url", "waveform_url")}
+        found |= {medium[key] for key in ("hls_url", "captions_url", "waveform_url", "preview_url")}
+        found |= {medium["storyboard"]["url"]} if medium["storyboard"] else set()
     return {url for url in found if url}
 
 
@@ -354,6 +355,7 @@ async def test_media_bytes(people: People, site: Site, working: Worker, media_fi
     posts = [await working.publish(owner, [("x", media_files[kind])]) for kind in ("image", "video", "audio")]
     urls = sorted(url for post in posts for url in urls_of(post))
     assert len(urls) >= 5
+    assert any(url.endswith("/preview.mp4") for url in urls)
     asked = 0
     for visibility in ("public", "followers", "private", "public", "private", "deleted"):
         for post in posts:
@@ -395,8 +397,8 @@ async def test_what_is_kept_for_the_embedder_is_served_to_nobody(
             "select name, role from renditions as r join attachments as a on a.id = attachment_id where public_id = :id"
         )
         found = {row.name: row.role for row in await reader.execute(statement, {"id": attachment})}
-    hidden = {name for name, role in found.items() if role not in ("variant", "playback", "poster")}
-    assert hidden >= {"pcm", "frames"}
+    hidden = {name for name, role in found.items() if role in ("pcm", "frames")}
+    assert hidden == {"pcm", "frames"}
     for name in {*hidden, "original", "source", "..%2fx", "%2e%2e", "."}:
         for member in (owner, people.members["admin"]):
             assert (await member.client.get(f"/media/{attachment}/{name}")).status_code == 404, name

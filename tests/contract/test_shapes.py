@@ -21,6 +21,7 @@ POST = {
 }
 MEDIUM = {"id", "kind", "mime", "url", "alt", "placeholder", "variants"}
 MAYBE = {"width", "height", "duration", "hls_url", "captions_url", "waveform_url", "transcript"}
+MAYBE |= {"storyboard", "preview_url"}
 TUS = {"Tus-Resumable": "1.0.0"}
 
 

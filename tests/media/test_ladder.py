@@ -11,10 +11,11 @@ import av
 import pytest
 
 from strvsocial.media.ladder import Stream, climb, write_master
+from strvsocial.media.previews import PREVIEW, STORYBOARD
 from strvsocial.media.probing import probe
 from strvsocial.media.processing import make
 from strvsocial.media.products import Made, Product
-from strvsocial.media.video import PLAY, finish_video
+from strvsocial.media.video import PLAY, join_rung, make_rungs
 from strvsocial.settings import Settings
 
 Put = Callable[[Path], Path]
@@ -63,13 +64,17 @@ def test_the_master_playlist_begins_with_a_middle_size() -> None:
 
 
 async def _climb(settings: Settings, folder: Path) -> tuple[Made, list[Product]]:
-    """Both stages, as the two jobs run them."""
+    """Both stages, as the two jobs run them. What is nice to have is not made here."""
     made = await make(settings, folder, "video", lambda _: None)
-    first = next(one.name for one in made.products if one.role in ("rung", "playback"))
-    wanted = {one.name for one in made.wanted}
+    sound = next(one.name for one in made.products if one.role in ("rung", "playback")) if made.has_audio else None
+    wanted = {one.name: one for one in made.wanted}
+    assert {STORYBOARD, PREVIEW} < set(wanted)
     progress: list[float] = []
-    products = await finish_video(settings, folder, await probe(folder), wanted, first, progress.append)
+    products = await make_rungs(settings, folder, await probe(folder), set(wanted), sound, progress.append)
     assert progress == sorted(progress)
+    if PLAY in wanted:
+        top = products[-2]
+        products.append(await join_rung(folder, top.name, (top.width or 0, top.height or 0)))
     return made, products
 
 
@@ -143,7 +148,7 @@ async def test_short_and_small_films_have_one_size(
     name, size, seconds = sample
     folder = put(film(name, "-f", "lavfi", "-i", f"testsrc2=size={size}:rate=10:duration={seconds}", *X264))
     made = await make(settings, folder, "video", lambda _: None)
-    assert made.wanted == []
+    assert [one.name for one in made.wanted] == ([STORYBOARD, PREVIEW] if seconds > 10 else [PREVIEW])
     assert "rung" not in {one.role for one in made.products}
 
 

@@ -38,6 +38,8 @@ _MEDIA = """
         'hls_url', case when r.has_ladder then '/media/' || a.public_id || '/master.m3u8' end,
         'poster_url', '/media/' || a.public_id || '/' || r.poster,
         'waveform_url', '/media/' || a.public_id || '/' || r.waveform, 'peaks', coalesce(r.peaks, '[]'::jsonb),
+        'preview_url', '/media/' || a.public_id || '/' || r.preview,
+        'storyboard', r.storyboard || jsonb_build_object('url', '/media/' || a.public_id || '/storyboard.webp'),
         'variants', coalesce(r.variants, '[]'::json), 'language', a.language,
         'captions_url', case when a.kind in ('audio', 'video') and a.captions_shown and exists (
             select from transcript_segments as s where s.attachment_id = a.id
@@ -49,6 +51,8 @@ _MEDIA = """
           min(name) filter (where role = 'poster') as poster,
           min(name) filter (where role = 'waveform') as waveform,
           (array_agg(details -> 'peaks') filter (where role = 'waveform'))[1] as peaks,
+          min(name) filter (where role = 'preview') as preview,
+          (array_agg(details) filter (where role = 'storyboard'))[1] as storyboard,
           bool_or(role = 'rung') as has_ladder,
           json_agg(json_build_object('url', '/media/' || a.public_id || '/' || name, 'mime', mime, 'width', width,
             'height', height, 'bitrate', bitrate) order by mime, width) filter (where role in ('variant', 'playback', 'rung')

@@ -6,7 +6,7 @@ from typing import Any
 
 from strvsocial.content import accounts
 from strvsocial.content.processing import finish_film, give_up_attachment, give_up_sizes, process_attachment
-from strvsocial.content.work import DELETE_ACCOUNT, FINISH_FILM, PROCESS_ATTACHMENT, PROCESS_FILM
+from strvsocial.content.work import DELETE_ACCOUNT, FINISH_FILM, PREVIEW_FILM, PROCESS_ATTACHMENT, PROCESS_FILM
 from strvsocial.jobs import Claimed, Handler
 
 
@@ -39,5 +39,6 @@ HANDLERS = {
     PROCESS_ATTACHMENT: Handler("quick", _process, tries=3, timeout=600, gave_up=_gave_up),
     PROCESS_FILM: Handler("long", _process, tries=3, timeout=4 * 3600, gave_up=_gave_up),
     FINISH_FILM: Handler("ladder", _finish, tries=3, timeout=12 * 3600, gave_up=_gave_sizes_up),
+    PREVIEW_FILM: Handler("quick", _finish, tries=3, timeout=600, gave_up=_gave_sizes_up),
     DELETE_ACCOUNT: Handler("quick", _delete_account, tries=10, timeout=3600),
 }

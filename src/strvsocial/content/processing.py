@@ -10,8 +10,9 @@ from strvsocial.content.work import want_sizes
 from strvsocial.db import Database
 from strvsocial.errors import Unavailable
 from strvsocial.jobs import URGENT, Postpone
+from strvsocial.media.finishing import finish
 from strvsocial.media.models import Attachment, Rendition
-from strvsocial.media.processing import CannotDecode, finish, process
+from strvsocial.media.processing import CannotDecode, process
 from strvsocial.settings import Settings
 from strvsocial.storage import Storage
 
@@ -60,7 +61,7 @@ async def _finish(db: AsyncSession, attachment_id: int, failure: str | None, pri
 
 
 async def finish_film(settings: Settings, database: Database, storage: Storage, attachment_id: int) -> None:
-    """Makes the other sizes of a film, and tells its author. Raises Postpone while the storage cannot be reached."""
+    """Makes what is still missing of a film, and tells its author. Raises Postpone while the storage cannot be reached."""
     try:
         await finish(settings, database, storage, attachment_id)
     except Unavailable as error:

@@ -24,10 +24,24 @@ class VariantView(Struct, frozen=True, kw_only=True):
     bitrate: int | None = None
 
 
+class StoryboardView(Struct, frozen=True, kw_only=True):
+    """A sheet of small frames of a film, row by row: the one with number `n` (from 0) shows what is on the screen from
+    `n * interval` to `(n + 1) * interval` seconds. Sizes are in pixels."""
+
+    url: str
+    columns: int
+    rows: int
+    tile_width: int
+    tile_height: int
+    interval: float
+    count: int
+
+
 class MediaView(Struct, frozen=True, kw_only=True):
     """A medium of a post. `url` is what plays or shows everywhere; `poster_url` stands in for it until it plays.
 
     `placeholder` is a ThumbHash in base64. `duration` is in seconds, `progress` in percent while it is processed.
+    `storyboard` is for scrubbing, `preview_url` a film of a few silent seconds; both come a while after the film.
     `peaks` are up to 160 heights in percent of the waveform of a sound; `waveform_url` has up to 1000, from 0 to 1.
     """
 
@@ -49,6 +63,8 @@ class MediaView(Struct, frozen=True, kw_only=True):
     captions_url: str | None = None
     waveform_url: str | None = None
     peaks: list[int] = []
+    storyboard: StoryboardView | None = None
+    preview_url: str | None = None
     transcript: str | None = None
     language: str | None = None
 

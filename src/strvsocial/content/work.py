@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sqlalchemy import bindparam, exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from strvsocial.jobs import URGENT, enqueue, enqueue_many
+from strvsocial.media.models import Rendition
 
 PROCESS_ATTACHMENT = "content.process_attachment"
 PROCESS_FILM = "content.process_film"
 FINISH_FILM = "content.finish_film"
+PREVIEW_FILM = "content.preview_film"
 EMBED_POST = "content.embed_post"
 DELETE_ACCOUNT = "content.delete_account"
+
+_WANTS_SIZES = select(
+    exists().where(
+        Rendition.attachment_id == bindparam("attachment_id"),
+        Rendition.state == "wanted",
+        Rendition.role.in_(("rung", "playback")),
+    )
+)
 
 
 async def want_processing(db: AsyncSession, attachment_id: int, kind: str, priority: int = URGENT) -> None:
@@ -23,9 +34,12 @@ async def want_processing(db: AsyncSession, attachment_id: int, kind: str, prior
 
 
 async def want_sizes(db: AsyncSession, attachment_id: int, priority: int = URGENT) -> None:
-    """The other sizes of a film that can be watched already: in a lane of their own, behind nobody's first one."""
+    """What is still missing of a film that can be watched already. Sizes are made in a lane of their own, behind nobody's
+    first one; where previews alone are missing they are made where short work is."""
+    has_sizes = await db.scalar(_WANTS_SIZES, {"attachment_id": attachment_id})
+    name, queue = (FINISH_FILM, "ladder") if has_sizes else (PREVIEW_FILM, "quick")
     payload, dedupe_key = {"attachment_id": attachment_id}, f"finish:{attachment_id}"
-    await enqueue(db, FINISH_FILM, payload, queue="ladder", priority=priority, dedupe_key=dedupe_key)
+    await enqueue(db, name, payload, queue=queue, priority=priority, dedupe_key=dedupe_key)
 
 
 async def want_embedding(db: AsyncSession, post_id: int, priority: int = URGENT) -> None:

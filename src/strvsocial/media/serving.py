@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 AnyRequest = Request[Any, Any, Any]
 
-SERVED_ROLES = ("variant", "playback", "poster", "rung", "playlist", "waveform")
+SERVED_ROLES = ("variant", "playback", "poster", "rung", "playlist", "waveform", "storyboard", "preview")
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}", re.ASCII)
 _AVATAR = re.compile(r"[A-Za-z0-9]{8,32}\.webp", re.ASCII)
 _ENCLOSED = "sandbox; default-src 'none'"

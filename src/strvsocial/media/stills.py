@@ -28,8 +28,9 @@ class Stills:
 
 async def take_stills(folder: Path, name: str, count: int, fallback_duration: float) -> Stills:
     """Takes up to `count` frames and a poster from a film. Raises DecoderFailed."""
-    request: dict[str, Any] = {"file": name, "count": count, "fallback_duration": fallback_duration}
-    request |= {"formats": FORMATS, "codecs": CODECS, "max_pixels": MAX_FRAME_PIXELS}
+    request: dict[str, Any] = {"task": "stills", "file": name, "count": count}
+    request |= {"fallback_duration": fallback_duration, "max_pixels": MAX_FRAME_PIXELS}
+    request |= {"formats": FORMATS, "codecs": CODECS}
     answer = await run_child("film", request, folder, FILM_LIMITS)
     (folder / "poster").rename(folder / "picture")
     drawn = await run_child("picture", {"task": "poster", **answer["poster"]}, folder, POSTER_LIMITS)

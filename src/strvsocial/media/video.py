@@ -13,6 +13,7 @@ from strvsocial.media.audio import aac_arguments, pcm_output, pcm_product
 from strvsocial.media.failures import CannotDecode, damaged, explain
 from strvsocial.media.ffmpeg import WITHOUT_METADATA, read_source
 from strvsocial.media.ladder import LONG_SIDE, SHORT_SECONDS, Rung, climb, encode, rung_products, segment
+from strvsocial.media.previews import wanted_previews
 from strvsocial.media.probing import Picture, Probe
 from strvsocial.media.products import Made, Product, size_of
 from strvsocial.media.sandbox import DecoderFailed, Limits, Refused, run_ffmpeg
@@ -57,6 +58,7 @@ async def make_video(settings: Settings, folder: Path, probe: Probe, on_progress
     wanted = [Product(rung.file, "rung", rung.width, rung.height) for rung in rungs if rung.file not in made]
     if rungs and PLAY not in made:
         wanted.append(Product(PLAY, "playback", rungs[-1].width, rungs[-1].height))
+    wanted += wanted_previews(duration)
     sound = [pcm_product(folder)] if has_audio else []
     return Made(
         "video",
@@ -113,50 +115,46 @@ async def _play(
     raise AssertionError("there is always a way")
 
 
-async def finish_video(
-    settings: Settings, folder: Path, probe: Probe, names: set[str], donor: str, on_progress: Progress
+async def make_rungs(
+    settings: Settings, folder: Path, probe: Probe, names: set[str], sound: str | None, on_progress: Progress
 ) -> list[Product]:
-    """Makes the rungs and the `play.mp4` that `names` asks for. `source` and `donor`, an earlier product whose sound is
-    taken over as it is, lie in the folder. Raises DecoderFailed."""
+    """Encodes the rungs of `source` that `names` asks for, in one run with one decode. Their sound is taken over as it is
+    from `sound`, an earlier product in the folder. Raises DecoderFailed."""
     film = _film_of(probe)
-    ladder = ladder_of(probe, film)
-    rungs = [rung for rung in ladder if rung.file in names]
-    has_audio = probe.sound is not None
-    products: list[Product] = []
-    if rungs:
-        await _climb(settings, folder, probe, film, rungs, donor, on_progress)
-        for rung in rungs:
-            products += rung_products(folder, rung, has_audio=has_audio)
-    if PLAY in names:
-        top = ladder[-1]
-        whole = ["-map", "0", "-c", "copy", *_ended(MP4), f"file:{PLAY}"]
-        await run_ffmpeg([*read_source(top.file), *whole], folder, Limits(wall=600, cpu=600, file_size=8 << 30))
-        seconds = next((one.details["seconds"] for one in products if one.name == top.file), probe.duration or 0)
-        bitrate = round(8 * size_of(folder, PLAY) / seconds) if seconds else None
-        products.append(Product(PLAY, "playback", top.width, top.height, bitrate))
-    return products
-
-
-async def _climb(
-    settings: Settings, folder: Path, probe: Probe, film: Picture, rungs: list[Rung], donor: str, on_progress: Progress
-) -> None:
-    """Encodes rungs in one run with one decode."""
+    rungs = [rung for rung in ladder_of(probe, film) if rung.file in names]
     seconds = probe.duration or MAX_SECONDS
     cost = 8 * len(rungs)
     limits = Limits(wall=300 + cost * seconds, cpu=int(300 + 2 * cost * seconds), file_size=8 << 30)
-    inputs = [*read_source(threads=settings.ffmpeg_threads), *read_source(donor)]
+    inputs = read_source(threads=settings.ffmpeg_threads)
+    if sound is not None:
+        inputs += read_source(sound)
     for tonemap in (True, False) if film.is_hdr else (False,):
         arguments = [*inputs, "-filter_complex", _split(probe, film, rungs, tonemap=tonemap)]
         for rung in rungs:
-            sound = ["-map", "1:a", "-c:a", "copy"] if probe.sound else []
-            arguments += ["-map", f"[{rung.short}]", *sound, *encode(rung), *_ended(()), *segment(rung)]
+            heard = ["-map", "1:a", "-c:a", "copy"] if sound is not None else []
+            arguments += ["-map", f"[{rung.short}]", *heard, *encode(rung), *_ended(()), *segment(rung)]
         try:
             await run_ffmpeg(arguments, folder, limits, lambda now: on_progress(min(1, now / seconds)))
         except Refused:
             if not tonemap:
                 raise
         else:
-            return
+            break
+    return [product for rung in rungs for product in rung_products(folder, rung, has_audio=sound is not None)]
+
+
+async def join_rung(folder: Path, name: str, size: tuple[int, int]) -> Product:
+    """Writes `play.mp4` from the rung called `name`: the same bits with the index in front. Raises DecoderFailed."""
+    whole = ["-map", "0", "-c", "copy", *_ended(MP4), f"file:{PLAY}"]
+    seconds = 0.0
+
+    def on_seconds(now: float) -> None:
+        nonlocal seconds
+        seconds = max(seconds, now)
+
+    await run_ffmpeg([*read_source(name), *whole], folder, Limits(wall=600, cpu=600, file_size=8 << 30), on_seconds)
+    bitrate = round(8 * size_of(folder, PLAY) / seconds) if seconds else None
+    return Product(PLAY, "playback", *size, bitrate)
 
 
 def _split(probe: Probe, film: Picture, rungs: list[Rung], *, tonemap: bool) -> str:

@@ -26,6 +26,7 @@ KINDS = {
     "content.process_attachment": "Prepare a picture, GIF or sound",
     "content.process_film": "Prepare a film",
     "content.finish_film": "Make the other sizes of a film",
+    "content.preview_film": "Make the preview of a film",
     "content.embed_post": "Understand a post",
     "content.delete_account": "Delete an account",
     "users.process_avatar": "Prepare a profile picture",

@@ -1,12 +1,16 @@
-"""Takes stills from the film that the site made. Runs in the sandbox, imports nothing of ours.
+"""Takes stills from a film. Runs in the sandbox, imports nothing of ours.
 
-Writes `frames` (n x 256 x 256 RGB, shorter side resized, centre cropped) and `poster` (raw RGB of one that is not black).
+The request names a `task`:
+`stills`      writes `frames` (n x 256 x 256 RGB, shorter side resized, centre cropped) and `poster` (raw RGB of one that
+              is not black);
+`storyboard`  writes `sheet` (raw RGB): small frames that lie evenly over the film, row by row.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import av
@@ -19,19 +23,39 @@ DECODED_AFTER_A_SEEK = 48
 DARK, FLAT = 28, 10
 
 
-def frame_at(container: Any, stream: Any, seconds: float) -> Any:
-    """The frame shown at a time, or a near one: after a seek only so many frames are decoded."""
-    start = float((stream.start_time or 0) * stream.time_base)
+def open_film(request: dict[str, Any]) -> tuple[Any, Any]:
+    """The container and its stream of pictures; None for the latter where there is none."""
+    options = {
+        "protocol_whitelist": "file",
+        "format_whitelist": ",".join(request["formats"]),
+        "codec_whitelist": ",".join(request["codecs"]),
+        "max_pixels": str(request["max_pixels"]),
+    }
+    container = av.open(f"file:{request['file']}", container_options=options)
+    stream = container.streams.video[0] if container.streams.video else None
+    if stream is not None:
+        stream.thread_count = 2
+    return container, stream
+
+
+def frame_at(container: Any, stream: Any, seconds: float, near: float = 1e-3, most: int = DECODED_AFTER_A_SEEK) -> Any:
+    """The frame shown at a time, or one that is as `near`: after a seek at most so many more frames are decoded."""
+    start = begin(stream)
     try:
         container.seek(int((start + seconds) / stream.time_base), stream=stream, backward=True)
         last = None
         for number, frame in enumerate(container.decode(stream)):
             last = frame
-            if number >= DECODED_AFTER_A_SEEK or (frame.time or 0) - start >= seconds - 1e-3:
+            if number >= most or (frame.time or 0) - start >= seconds - near:
                 break
         return last
     except av.error.FFmpegError:
         return None
+
+
+def begin(stream: Any) -> float:
+    """Seconds at which the stream's clock stands at its first frame."""
+    return float((stream.start_time or 0) * stream.time_base)
 
 
 def pixels(frame: Any, width: int, height: int) -> Any:
@@ -60,19 +84,89 @@ def is_telling(picture: Any) -> bool:
     return bool(picture.mean() > DARK and picture.std() > FLAT)
 
 
-def main(request: dict[str, Any]) -> dict[str, Any]:
-    """`file` to read, `count` of frames at most, `fallback_duration` in seconds when the file does not say."""
-    options = {
-        "protocol_whitelist": "file",
-        "format_whitelist": ",".join(request["formats"]),
-        "codec_whitelist": ",".join(request["codecs"]),
-        "max_pixels": str(request["max_pixels"]),
-    }
-    container = av.open(f"file:{request['file']}", container_options=options)
-    if not container.streams.video:
+def upright(frame: Any, ratio: float) -> tuple[int, int]:
+    """Width and height of a frame as it is shown."""
+    size = max(1, round(frame.width * ratio)), int(frame.height)
+    return (size[1], size[0]) if round(frame.rotation / 90) % 2 else size
+
+
+def tile(frame: Any, ratio: float, width: int, height: int) -> Any:
+    """The frame as it is shown, at this size."""
+    turned = round(frame.rotation / 90) % 2
+    return pixels(frame, *((height, width) if turned else (width, height)))
+
+
+def passing(container: Any, stream: Any, times: list[float]) -> Iterator[Any]:
+    """For each of the rising times the frame that is shown then, or the last one. Every frame is decoded, once."""
+    start, last, number = begin(stream), None, 0
+    try:
+        for frame in container.decode(stream):
+            while last is not None and number < len(times) and (frame.time or 0) - start > times[number]:
+                yield last
+                number += 1
+            last = frame
+            if number == len(times):
+                return
+    except av.error.FFmpegError:
+        pass  # What is behind the damage looks like what is before it.
+    for _ in times[number:]:
+        yield last
+
+
+def leaping(container: Any, stream: Any, times: list[float], near: float, most: int) -> Iterator[Any]:
+    """For each time a frame that is near to it. Where key frames are far apart, `most` frames are decoded to get near."""
+    for wanted in times:
+        yield frame_at(container, stream, wanted, near, most)
+
+
+def take_storyboard(request: dict[str, Any]) -> dict[str, Any]:
+    """`count` frames over `seconds` whose longer side has `tile` pixels, in so many `columns`; some `most_pixels` are
+    decoded at most, beside one frame for each."""
+    container, stream = open_film(request)
+    if stream is None:
         return {"refused": "damaged"}
-    stream = container.streams.video[0]
-    stream.thread_count = 2
+    count, columns = request["count"], request["columns"]
+    interval = request["seconds"] / count
+    times = [interval * (number + 0.5) for number in range(count)]
+    most = request["most_pixels"] // max(1, stream.width * stream.height)
+    if request["seconds"] * float(stream.average_rate or 25) <= most:
+        frames = passing(container, stream, times)
+    else:
+        frames = leaping(container, stream, times, interval / 2, most // count)
+    ratio = float(stream.sample_aspect_ratio or 1)
+    rows = -(-count // columns)
+    sheet, last, width, height = None, None, 0, 0
+    for number, frame in enumerate(frames):
+        if frame is not None:
+            if sheet is None:
+                shown = upright(frame, ratio)
+                width, height = (max(1, round(side * request["tile"] / max(shown))) for side in shown)
+                sheet = np.zeros((rows * height, columns * width, 3), np.uint8)
+            last = tile(frame, ratio, width, height)
+        if sheet is not None and last is not None:
+            top, left = number // columns * height, number % columns * width
+            sheet[top : top + height, left : left + width] = last
+    if sheet is None:
+        return {"refused": "damaged"}
+    with open("sheet", "wb") as file:
+        file.write(sheet.tobytes())
+    return {
+        "columns": columns,
+        "rows": rows,
+        "tile_width": width,
+        "tile_height": height,
+        "interval": round(interval, 3),
+        "count": count,
+        "width": sheet.shape[1],
+        "height": sheet.shape[0],
+    }
+
+
+def take_stills(request: dict[str, Any]) -> dict[str, Any]:
+    """`file` to read, `count` of frames at most, `fallback_duration` in seconds when the file does not say."""
+    container, stream = open_film(request)
+    if stream is None:
+        return {"refused": "damaged"}
     duration = container.duration / 1e6 if container.duration else request["fallback_duration"]
     ratio = float(stream.sample_aspect_ratio or 1)
     found: dict[int, Any] = {}
@@ -95,16 +189,22 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
         file.writelines(one.tobytes() for one in squares)
     with open("poster", "wb") as file:
         file.write(picture.tobytes())
-    turned = round(stills[0].rotation / 90) % 2
-    size = (round(stills[0].width * ratio), stills[0].height)
+    width, height = upright(stills[0], ratio)
     return {
         "count": len(squares),
         "duration": duration,
-        "width": size[turned],
-        "height": size[1 - turned],
+        "width": width,
+        "height": height,
         "has_audio": bool(container.streams.audio),
         "poster": {"width": picture.shape[1], "height": picture.shape[0]},
     }
+
+
+TASKS = {"stills": take_stills, "storyboard": take_storyboard}
+
+
+def main(request: dict[str, Any]) -> dict[str, Any]:
+    return TASKS[request["task"]](request)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ What sRGB cannot hold stays in Display P3; everything else becomes sRGB, and so 
 The request names a `task`:
 `renditions`  `source` to WebP and AVIF at `widths`, `frames` (256 x 256 RGB) and 32 px for the placeholder;
 `avatar`      `source` to a square `avatar.webp` of `size` pixels;
-`poster`      `picture`, raw RGB of `width` x `height` or an encoded picture, to `poster.webp` and the placeholder.
+`poster`      `picture`, raw RGB of `width` x `height` or an encoded picture, to `poster.webp` and the placeholder;
+`storyboard`  `sheet`, raw RGB of `width` x `height`, to `storyboard.webp`.
 """
 
 from __future__ import annotations
@@ -224,7 +225,14 @@ def make_poster(request: dict[str, Any]) -> dict[str, Any]:
     return {"made": save(picture, "poster", ["webp"]), "tiny": tiny(picture)}
 
 
-TASKS = {"renditions": make_renditions, "avatar": make_avatar, "poster": make_poster}
+def make_storyboard(request: dict[str, Any]) -> dict[str, Any]:
+    with open("sheet", "rb") as file:
+        sheet = pyvips.Image.new_from_memory(file.read(), request["width"], request["height"], 3, "uchar")
+    sheet.copy(interpretation="srgb").webpsave("storyboard.webp", Q=60, effort=4, keep="none")
+    return {}
+
+
+TASKS = {"renditions": make_renditions, "avatar": make_avatar, "poster": make_poster, "storyboard": make_storyboard}
 
 
 def main(request: dict[str, Any]) -> dict[str, Any]:

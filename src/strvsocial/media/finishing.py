@@ -1,0 +1,139 @@
+"""What is made of a film once it can be watched: previews, its sound alone, the other sizes, the whole in one file.
+
+Each step is stored and recorded by itself, so that work which is taken up again after a crash finds what is done already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlalchemy import bindparam, select, update
+
+from strvsocial.db import Database
+from strvsocial.media.failures import explain
+from strvsocial.media.models import Attachment, Rendition
+from strvsocial.media.previews import PREVIEW, STORYBOARD, make_preview, make_storyboard
+from strvsocial.media.probing import probe
+from strvsocial.media.products import Product
+from strvsocial.media.renditions import add
+from strvsocial.media.sandbox import DecoderFailed
+from strvsocial.media.video import PLAY, join_rung, make_rungs
+from strvsocial.media.workplaces import report_progress, store, workplace
+from strvsocial.settings import Settings
+from strvsocial.storage import Storage
+
+log = structlog.get_logger()
+
+_FILM = (
+    select(
+        Attachment.public_id,
+        Attachment.source_key,
+        Attachment.duration,
+        Attachment.has_audio,
+        Rendition.name,
+        Rendition.role,
+        Rendition.state,
+        Rendition.width,
+        Rendition.height,
+    )
+    .join(Rendition, Rendition.attachment_id == Attachment.id)
+    .where(Attachment.id == bindparam("attachment_id"))
+)
+
+
+class Gone(Exception):
+    """The film was deleted while it was worked on."""
+
+
+async def finish(settings: Settings, database: Database, storage: Storage, attachment_id: int) -> None:
+    """Makes the renditions of a film that are not there yet. Raises CannotDecode, DecoderFailed, or a storage error."""
+    async with database.read() as reader:
+        found = (await reader.execute(_FILM, {"attachment_id": attachment_id})).all()
+    film = _Film(settings, database, storage, attachment_id, found)
+    if not film.wanted:
+        return
+    async with workplace(settings) as folder:
+        try:
+            await film.finish(folder)
+        except Gone:
+            return
+        except DecoderFailed as failure:
+            raise explain(failure, "video", settings.max_image_pixels) from failure
+
+
+@dataclass(frozen=True)
+class _Film:
+    """A film by its rows: of itself and of each of its renditions."""
+
+    settings: Settings
+    database: Database
+    storage: Storage
+    attachment_id: int
+    rows: Sequence[Any]
+
+    @property
+    def wanted(self) -> list[Any]:
+        return [row for row in self.rows if row.state != "ready"]
+
+    @property
+    def donor(self) -> Any:
+        """The smallest that can be watched already: previews are made of it, and other sizes take its sound over."""
+        films = [row for row in self.rows if row.state == "ready" and row.role in ("playback", "rung") and row.width]
+        return min(films, key=lambda row: row.width)
+
+    async def finish(self, folder: Path) -> None:
+        await self._fetch(folder, self.donor.name)
+        await self._make_previews(folder)
+        await self._make_sizes(folder)
+
+    async def _make_previews(self, folder: Path) -> None:
+        """What is nice to have: the film is no worse without it, so nothing else waits for a second try."""
+        donor, seconds, names = self.donor, self.rows[0].duration or 0, {row.name for row in self.wanted}
+        if STORYBOARD in names:
+            await self._try(folder, STORYBOARD, make_storyboard(folder, donor.name, seconds))
+        if PREVIEW in names:
+            size = donor.width, donor.height
+            await self._try(folder, PREVIEW, make_preview(self.settings, folder, donor.name, size, seconds))
+
+    async def _make_sizes(self, folder: Path) -> None:
+        rungs = {row.name for row in self.wanted if row.role == "rung"}
+        if rungs:
+            await self.storage.get_file(self.rows[0].source_key, folder / "source")
+            sound = self.donor.name if self.rows[0].has_audio else None
+            rows = update(Rendition).where(Rendition.attachment_id == self.attachment_id, Rendition.name.in_(rungs))
+            async with report_progress(self.database, rows) as on_progress:
+                made = await make_rungs(self.settings, folder, await probe(folder), rungs, sound, on_progress)
+            await self._keep(folder, made)
+        if any(row.name == PLAY for row in self.wanted):
+            top = max((row for row in self.rows if row.role == "rung"), key=lambda row: row.width or 0)
+            if not (folder / top.name).exists():
+                await self._fetch(folder, top.name)
+            await self._keep(folder, [await join_rung(folder, top.name, (top.width, top.height))])
+
+    async def _try(self, folder: Path, name: str, making: Awaitable[Product]) -> None:
+        try:
+            made = await making
+        except DecoderFailed as failure:
+            log.warning("media.preview_failed", name=name, error=str(failure), log=failure.log[-500:])
+            row = update(Rendition).where(Rendition.attachment_id == self.attachment_id, Rendition.name == name)
+            async with self.database.transaction() as db:
+                await db.execute(row.values(state="failed", progress=0))
+        else:
+            await self._keep(folder, [made])
+
+    async def _fetch(self, folder: Path, name: str) -> None:
+        await self.storage.get_file(f"media/{self.rows[0].public_id}/{name}", folder / name)
+
+    async def _keep(self, folder: Path, products: list[Product]) -> None:
+        """Stores and records. Raises Gone when the film was deleted meanwhile; then nothing stays."""
+        public_id = self.rows[0].public_id
+        await store(self.storage, folder, public_id, products)
+        async with self.database.transaction() as db:
+            is_there = await add(db, self.attachment_id, products, folder)
+        if not is_there:
+            await self.storage.delete([product.key(public_id) for product in products])
+            raise Gone
