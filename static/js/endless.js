@@ -14,7 +14,8 @@ function keep() {
 // Without what scripts added: they add it again.
 function plain(list) {
   const copy = list.cloneNode(true)
-  copy.querySelectorAll('.over, .sound .toggle, .sound .line').forEach((element) => element.remove())
+  copy.querySelectorAll('.over, .wave.done').forEach((element) => element.remove())
+  copy.querySelectorAll('[style]').forEach((element) => element.removeAttribute('style'))
   copy.querySelectorAll('audio[hidden]').forEach((audio) => { audio.hidden = false; audio.controls = true })
   copy.querySelectorAll('.on').forEach((element) => element.classList.remove('on'))
   return copy.innerHTML

@@ -1,15 +1,17 @@
 import { fresh } from './content.js'
 
 // A time in the transcript jumps to its place; the line that is heard is marked and kept in sight.
-const player = () => document.querySelector('[data-single] video, [data-single] audio, .captions-player video, .captions-player audio')
+const places = ['[data-single]', '.captions-player']
+const find = (part) => document.querySelector(places.map((place) => `${place} ${part}`).join())
+const player = () => find('[data-sound]')?.player ?? find('video')
 
 function jump(seconds) {
   const medium = player()
-  const begin = medium.closest('[data-film]:not(.on)')?.querySelector('.over.play')
+  const begin = medium.closest?.('[data-film]:not(.on)')?.querySelector('.over.play')
   if (begin) begin.click()
   const go = () => {
     medium.currentTime = seconds
-    medium.play().catch(() => {})
+    medium.play()?.catch(() => {})
   }
   if (medium.readyState) return go()
   medium.addEventListener('loadedmetadata', go, { once: true })

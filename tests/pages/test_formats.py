@@ -51,6 +51,12 @@ def test_shares_fill_the_bar_largest_first() -> None:
     assert bars[-1][1] + bars[-1][2] == pytest.approx(100)
 
 
+def test_a_waveform_is_every_second_bar_of_its_height_around_the_middle() -> None:
+    peaks = [100, 40, 0, 7]
+    assert formats.bars(peaks, 0) == "M2 0v200M10 99v2"
+    assert formats.bars(peaks, 1) == "M6 60v80M14 93v14"
+
+
 @pytest.mark.parametrize(
     ("width", "height", "rows"), [(None, None, 17), (100, 100, 17), (1600, 900, 10), (900, 1600, 29), (1, 9000, 34)]
 )
