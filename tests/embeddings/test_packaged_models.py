@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 
 import numpy as np
@@ -88,6 +89,14 @@ async def test_speech_is_written_down(models: Models) -> None:
     assert words == "ever tried ever failed no matter try again fail again fail better"
     assert speech.language == "en"
     assert speech.heard == len(beckett())
+
+
+async def test_nothing_is_lost_or_doubled_where_whisper_cuts(models: Models) -> None:
+    """Its window is thirty seconds; forty are spoken here without a longer pause."""
+    speech = await models.listen(np.concatenate([beckett()] * 4))
+    heard = re.findall("[a-z]+", " ".join(segment.text for segment in speech.segments).lower())
+    assert heard == 4 * "ever tried ever failed no matter try again fail again fail better".split()  # noqa: SIM905
+    assert all(segment.end - segment.start < 10 for segment in speech.segments)
 
 
 async def test_noise_and_music_say_nothing(models: Models) -> None:

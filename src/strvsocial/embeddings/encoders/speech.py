@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from faster_whisper import WhisperModel
 from faster_whisper.vad import SpeechTimestampsMap, VadOptions, collect_chunks, get_speech_timestamps
 
 from strvsocial.embeddings.findings import SAMPLE_RATE, Pcm, Segment, Speech
 
-_VOICE = VadOptions(min_speech_duration_ms=250, max_speech_duration_s=30)
+Samples = npt.NDArray[np.float32]
+_WINDOW = 30
+"""Seconds that Whisper hears at once."""
+_VOICE = VadOptions(min_speech_duration_ms=250, max_speech_duration_s=_WINDOW - 1)
+"""With what is left around each stretch, none is longer than a window."""
 _EDGE = 2 * SAMPLE_RATE
 """Speech that ends closer than this to a cut may go on behind it."""
 
@@ -53,9 +58,14 @@ class Transcriber:
             heard = int(stretches.pop()["start"])
         if not stretches:
             return Speech(None, [], heard)
-        voices = np.concatenate(collect_chunks(samples, stretches)[0])
+        chunks = [chunk for chunk in collect_chunks(samples, stretches, max_duration=_WINDOW)[0] if len(chunk)]
         found, info = self._whisper.transcribe(
-            voices, language=language, beam_size=5, condition_on_previous_text=False, vad_filter=False
+            np.concatenate(chunks),
+            language=language,
+            beam_size=5,
+            condition_on_previous_text=False,
+            vad_filter=False,
+            clip_timestamps=_borders(chunks),
         )
         times = SpeechTimestampsMap(stretches, SAMPLE_RATE)
         segments = []
@@ -66,3 +76,12 @@ class Transcriber:
                 start, end = times.get_original_time(segment.start), times.get_original_time(segment.end, is_end=True)
                 segments.append(Segment(float(start), float(max(start, end)), words))
         return Speech(info.language if segments else None, segments, heard)
+
+
+def _borders(chunks: Sequence[Samples]) -> list[float]:
+    """Where each chunk begins and ends in all of them together, in seconds.
+
+    Whisper's windows begin and end there, in pauses. Left alone it cuts every thirty seconds, amid a word if need be.
+    """
+    ends = np.cumsum([len(chunk) for chunk in chunks]) / SAMPLE_RATE
+    return [float(time) for start, end in zip([0.0, *ends[:-1]], ends, strict=True) for time in (start, end)]
