@@ -51,15 +51,18 @@ export function decode(hash) {
   return new ImageData(pixels, width, height)
 }
 
+export function paint(element, hash) {
+  try {
+    const image = decode(Uint8Array.from(atob(hash), (letter) => letter.charCodeAt(0)))
+    const canvas = document.createElement('canvas')
+    canvas.width = image.width
+    canvas.height = image.height
+    canvas.getContext('2d').putImageData(image, 0, 0)
+    element.style.backgroundImage = `url(${canvas.toDataURL()})`
+  } catch { /* A placeholder that cannot be read is no reason to fail: the plain ground stays. */ }
+}
+
+// Behind a picture with clear parts the placeholder would show through them for good: there the ground of `clear` is enough.
 export function start(root) {
-  for (const element of fresh(root, '[data-thumb]', 'thumb')) {
-    try {
-      const image = decode(Uint8Array.from(atob(element.dataset.thumb), (letter) => letter.charCodeAt(0)))
-      const canvas = document.createElement('canvas')
-      canvas.width = image.width
-      canvas.height = image.height
-      canvas.getContext('2d').putImageData(image, 0, 0)
-      element.style.backgroundImage = `url(${canvas.toDataURL()})`
-    } catch { /* A placeholder that cannot be read is no reason to fail: the plain ground stays. */ }
-  }
+  for (const element of fresh(root, '[data-thumb]:not(.clear)', 'thumb')) paint(element, element.dataset.thumb)
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from base64 import b64decode
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -161,6 +162,11 @@ def browser(user_agent: str) -> str:
     return f"{name} on {system}" if name and system else name or "Unknown browser"
 
 
+def clear(placeholder: str | None) -> bool:
+    """Whether a picture has clear parts, by what its ThumbHash (base64) says: bit 23 is its mark of alpha."""
+    return bool(placeholder and b64decode(placeholder[:4])[2] & 0x80)
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "ago": ago,
     "day": day,
@@ -177,6 +183,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "stacked": stacked,
     "bars": bars,
     "quality": quality,
+    "clear": clear,
     "browser": browser,
     "language": language,
 }
