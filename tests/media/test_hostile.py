@@ -1,107 +1,141 @@
-"""Files made to escape: they end in a refusal, nothing outside is read, nobody is called."""
+"""Files made to escape end in a refusal: nothing outside is read, nobody is called. Broken ones never break the worker."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator, Callable
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
+from tests.media import hostile_files
+from tests.media.hostile_files import BARS, ELSEWHERE, ESCAPES, SECRET, TONE, X264, Bait, ffmpeg
 
 from strvsocial.media.failures import CannotDecode
 from strvsocial.media.ffmpeg import read_source
+from strvsocial.media.previews import make_preview, make_storyboard
 from strvsocial.media.processing import make
-from strvsocial.media.sandbox import Limits, Refused, run_ffmpeg
+from strvsocial.media.sandbox import DecoderFailed, Limits, Refused, find_ffmpeg, run_ffmpeg
+from strvsocial.media.stills import take_stills
 from strvsocial.settings import Settings
 
 Put = Callable[[Path], Path]
 Film = Callable[..., Path]
 KINDS = ("image", "video")
 """GIFs are opened as pictures first, sound is probed as film is."""
-ESCAPES = [
-    "hls-file", "hls-text", "hls-http", "ffconcat", "ffconcat-absolute", "dash", "sdp", "svg", "svg-http", "html", "zip", "script", "ffmetadata",
-    "magicyuv.avi", "magicyuv.mkv", "ffv1.mkv", "noise",
-]  # fmt: skip
+GOOD_BAIT = ["hls-beside", "hls-file", "ffconcat", "magicyuv.avi", ELSEWHERE]
+"""What ffmpeg reads when nothing holds it back."""
 
 
-class Trap:
-    """A server that notes every connection, and a film that a playlist would like to read."""
-
-    def __init__(self, port: int, film: Path) -> None:
-        self.port = port
-        self.film = film
-        self.connections = 0
+def made_in(folder: Path) -> list[str]:
+    """What lies in the folder with something in it, but for the hostile file and its bait."""
+    given = ("source", SECRET, "whole.mov")
+    return [path.name for path in folder.iterdir() if not path.name.startswith(given) and path.stat().st_size]
 
 
 @pytest_asyncio.fixture
-async def trap(film: Film) -> AsyncIterator[Trap]:
-    secret = film("secret.ts", "-f", "lavfi", "-i", "testsrc2=size=64x64:rate=10:duration=1", "-c:v", "libx264")
+async def called() -> AsyncIterator[list[int]]:
+    """A server's port, then a 1 for everybody who called."""
+    called: list[int] = []
 
-    async def on_connection(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        laid.connections += 1
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        called.append(1)
         writer.close()
 
-    server = await asyncio.start_server(on_connection, "127.0.0.1", 0)
-    laid = Trap(server.sockets[0].getsockname()[1], secret)
-    yield laid
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    called.append(server.sockets[0].getsockname()[1])
+    yield called
     server.close()
 
 
-def _playlist(address: str) -> bytes:
-    return f"#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:0\n#EXTINF:1.0,\n{address}\n#EXT-X-ENDLIST\n".encode()
-
-
-def _write(name: str, trap: Trap, film: Film, source: Path) -> None:
-    """Writes the hostile file `name` to `source`."""
-    noise = ("-f", "lavfi", "-i", "testsrc2=size=64x64:rate=10:duration=1")
-    http = f"http://127.0.0.1:{trap.port}/x.ts"
-    dash = f'<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"><Period><AdaptationSet mimeType="video/mp4"><Representation id="1" bandwidth="1"><BaseURL>{http}</BaseURL></Representation></AdaptationSet></Period></MPD>'
-    texts = {
-        "hls-file": _playlist(f"file://{trap.film}"),
-        "hls-text": _playlist("file:///etc/passwd"),
-        "hls-http": _playlist(http),
-        "ffconcat": f"ffconcat version 1.0\nfile {trap.film.name}\n".encode(),
-        "ffconcat-absolute": f"ffconcat version 1.0\nfile {trap.film}\n".encode(),
-        "dash": dash.encode(),
-        "sdp": b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
-        "svg": b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><image href="file:///etc/passwd"/></svg>',
-        "svg-http": f'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><image href="{http}"/></svg>'.encode(),
-        "html": b"<!doctype html><script>alert(1)</script>" * 100,
-        "zip": b"PK\x03\x04\x14\x00" + bytes(500) + b"PK\x05\x06" + bytes(18),
-        "script": b"#!/bin/sh\ntouch /tmp/escaped\n",
-        "ffmetadata": b";FFMETADATA1\ntitle=x\n",
-        "noise": random.Random(1).randbytes(200_000),
-    }
-    if name.startswith("magicyuv"):
-        source.write_bytes(film(name, *noise, "-c:v", "magicyuv", "-pix_fmt", "gbrp").read_bytes())
-    elif name == "ffv1.mkv":
-        source.write_bytes(film(name, *noise, "-c:v", "ffv1").read_bytes())
-    else:
-        source.write_bytes(texts[name])
+@pytest.fixture
+def bait(called: list[int], film: Film) -> Bait:
+    return Bait(film(SECRET, *BARS, *X264), called[0])
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ESCAPES)
 async def test_a_hostile_file_is_refused(
-    settings: Settings, folder: Path, trap: Trap, film: Film, name: str, kind: str
+    settings: Settings, folder: Path, bait: Bait, called: list[int], name: str, kind: str
 ) -> None:
-    _write(name, trap, film, folder / "source")
+    hostile_files.write(name, bait, folder / "source")
     with pytest.raises(CannotDecode):
         await make(settings, folder, kind, lambda _: None)
-    assert trap.connections == 0
-    assert not [left for left in os.listdir(folder) if left.startswith(("play", "w", "poster", "frames"))]
+    assert len(called) == 1
+    assert not made_in(folder)
 
 
 @pytest.mark.parametrize("name", ESCAPES)
-async def test_ffmpeg_alone_refuses_it_too(folder: Path, trap: Trap, film: Film, name: str) -> None:
-    """The probe stands before ffmpeg, but ffmpeg must not depend on it."""
-    _write(name, trap, film, folder / "source")
+async def test_ffmpeg_alone_refuses_it_too(folder: Path, bait: Bait, called: list[int], name: str) -> None:
+    """The probe stands before ffmpeg, but ffmpeg must not depend on it, nor on the name that we give to files."""
+    source = folder / ("source.m3u8" if name.startswith("hls") else "source")
+    hostile_files.write(name, bait, source)
     with pytest.raises(Refused):
-        await run_ffmpeg([*read_source(), "-f", "mp4", "file:play.mp4"], folder, Limits(wall=20))
-    assert trap.connections == 0
+        await run_ffmpeg([*read_source(source.name), "-f", "mp4", "file:play.mp4"], folder, Limits(wall=20))
+    assert len(called) == 1
+
+
+@pytest.mark.parametrize("name", GOOD_BAIT)
+async def test_each_of_those_who_look_into_films_refuses_it_too(
+    settings: Settings, folder: Path, bait: Bait, called: list[int], name: str
+) -> None:
+    source = folder / ("source.m3u8" if name.startswith("hls") else "source")
+    hostile_files.write(name, bait, source)
+    ways: list[Callable[[], Awaitable[Any]]] = [
+        lambda: take_stills(folder, source.name, 4, 1),
+        lambda: make_storyboard(folder, source.name, 1),
+        lambda: make_preview(settings, folder, source.name, (64, 64), 1),
+    ]
+    for way in ways:
+        with pytest.raises(DecoderFailed):
+            await way()
+    assert len(called) == 1
+    assert not made_in(folder)
+
+
+@pytest.mark.parametrize("name", GOOD_BAIT)
+def test_without_walls_it_would_be_read(folder: Path, bait: Bait, name: str) -> None:
+    """Else the refusals would show nothing."""
+    source = folder / ("source.m3u8" if name.startswith("hls") else "source")
+    hostile_files.write(name, bait, source)
+    trusting = ["-enable_drefs", "1"] if name == ELSEWHERE else []
+    command = [find_ffmpeg(), "-v", "error", *trusting, "-i", source.name, "-f", "mp4", "read.mp4"]
+    subprocess.run(command, check=True, cwd=folder, timeout=60, capture_output=True)
+    assert (folder / "read.mp4").stat().st_size > 1000
+
+
+async def test_a_cover_that_is_an_address_is_not_fetched(
+    settings: Settings, folder: Path, called: list[int], tmp_path: Path
+) -> None:
+    """ID3v2.4, 4.14: a picture of the type `-->` is a link to one."""
+    picture = b"\x00-->\x00\x03\x00" + f"http://127.0.0.1:{called[0]}/cover.jpg".encode()
+    frame = b"APIC" + len(picture).to_bytes(4, "big") + b"\0\0" + picture
+    tag = b"ID3\x04\x00\x00" + bytes([0, 0, len(frame) >> 7, len(frame) & 127]) + frame
+    (folder / "source").write_bytes(tag + ffmpeg(tmp_path / "tone.mp3", *TONE, "-id3v2_version", "0"))
+    assert (await make(settings, folder, "audio", lambda _: None)).kind == "audio"
+    assert len(called) == 1
+
+
+async def test_what_a_film_carries_beside_pictures_and_sound_stays_behind(
+    settings: Settings, folder: Path, tmp_path: Path
+) -> None:
+    """Subtitles, fonts, chapters, other attachments: nothing of them is opened or served."""
+    words = tmp_path / "words.srt"
+    words.write_text("1\n00:00:00,000 --> 00:00:01,000\nsubtitle-word\n")
+    font = tmp_path / "font.ttf"
+    font.write_bytes(b"attachment-word" * 10)
+    more = ("-i", str(words), "-c:s", "ass", "-attach", str(font), "-metadata:s:t", "mimetype=application/x-font")
+    content = ffmpeg(tmp_path / "more.mkv", *BARS, *more, *X264, "-metadata", "title=title-word")
+    carried = (b"subtitle-word", b"attachment-word", b"title-word")
+    assert all(word in content for word in carried)
+    (folder / "source").write_bytes(content)
+    await make(settings, folder, "video", lambda _: None)
+    served = (folder / "play.mp4").read_bytes()
+    assert not [word for word in carried if word in served]
 
 
 async def test_a_film_of_huge_frames_is_refused(settings: Settings, put: Put, film: Film) -> None:
@@ -112,44 +146,27 @@ async def test_a_film_of_huge_frames_is_refused(settings: Settings, put: Put, fi
 
 @pytest.mark.parametrize("tail", [b"PK\x03\x04 a zip behind", b"<script>alert(1)</script>"])
 async def test_what_follows_a_film_is_not_served(settings: Settings, folder: Path, film: Film, tail: bytes) -> None:
-    source = film(
-        "tail.mp4",
-        "-f",
-        "lavfi",
-        "-i",
-        "testsrc2=size=64x64:rate=10:duration=1",
-        "-c:v",
-        "libx264",
-        "-pix_fmt",
-        "yuv420p",
-    )
+    source = film("tail.mp4", *BARS, *X264)
     (folder / "source").write_bytes(source.read_bytes() + tail)
     await make(settings, folder, "video", lambda _: None)
     assert tail not in (folder / "play.mp4").read_bytes()
 
 
-@pytest.mark.parametrize("name", ["tail.mp4", "mutated.gif", "mutated.webm", "mutated.mp3"])
+MUTATED = {
+    "tail.mp4": ("video", (*BARS, *X264)),
+    "mutated.gif": ("gif", BARS),
+    "mutated.webm": ("video", (*BARS, "-c:v", "libvpx")),
+    "mutated.mp3": ("audio", TONE),
+}
+
+
+@pytest.mark.parametrize("name", MUTATED)
 async def test_mutated_files_are_shown_or_refused_but_never_break_the_worker(
     settings: Settings, folder: Path, film: Film, name: str
 ) -> None:
-    arguments = {
-        "tail.mp4": (
-            "-f",
-            "lavfi",
-            "-i",
-            "testsrc2=size=64x64:rate=10:duration=1",
-            "-c:v",
-            "libx264",
-            "-pix_fmt",
-            "yuv420p",
-        ),
-        "mutated.gif": ("-f", "lavfi", "-i", "testsrc2=size=64x64:rate=10:duration=1"),
-        "mutated.webm": ("-f", "lavfi", "-i", "testsrc2=size=64x64:rate=10:duration=1", "-c:v", "libvpx"),
-        "mutated.mp3": ("-f", "lavfi", "-i", "sine=duration=1"),
-    }[name]
+    kind, arguments = MUTATED[name]
     content = film(name, *arguments).read_bytes()
     chance = random.Random(name)
-    kind = {"mp4": "video", "webm": "video", "gif": "gif", "mp3": "audio"}[name.rpartition(".")[2]]
     outcomes = set()
     for _ in range(6):
         mutant = bytearray(content)
