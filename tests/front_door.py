@@ -36,6 +36,7 @@ from sqlalchemy import text
 
 from strvsocial.app import create_app
 from strvsocial.db import Database
+from strvsocial.live import News
 from strvsocial.settings import ROOT, Settings
 from strvsocial.users import accounts, sessions, tokens
 from strvsocial.users.cookies import cookie_name
@@ -113,6 +114,13 @@ class Site:
         client = self.client(headers={"Authorization": f"Bearer {token}"})
         browser = self.client(headers={"Sec-Fetch-Site": "same-origin"}, cookies={cookie_name(self.settings): session})
         return Member(user.id, user.public_id, user.username, email, token, client, browser)
+
+
+async def outcome(news: asyncio.Queue[News]) -> News:
+    """The next news but those of how far something is: on a slow machine there are some."""
+    while (one := await news.get()).kind == "post.progress":
+        pass
+    return one
 
 
 @asynccontextmanager

@@ -24,6 +24,9 @@ from strvsocial.db import Base, Timestamp, bigint_id, ring_after_commit
 QUEUES = ("quick", "long", "ladder", "embed")
 URGENT, BULK = 0, 10
 """Priorities: what a person waits for, and demo content or bulk imports."""
+OUT_OF_TIME = "it took longer than this kind of job may"
+DIED = "the worker died during this job"
+"""Errors of jobs that are no handler's: a `gave_up` may say them in other words."""
 
 
 class Job(Base):

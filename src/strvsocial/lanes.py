@@ -24,7 +24,7 @@ from sqlalchemy import text
 from strvsocial import causes, incidents, meters, traces
 from strvsocial.causes import Cause
 from strvsocial.db import Database
-from strvsocial.jobs import Claimed, GiveUp, Handler, Postpone
+from strvsocial.jobs import DIED, OUT_OF_TIME, Claimed, GiveUp, Handler, Postpone
 
 log = structlog.get_logger()
 
@@ -33,7 +33,6 @@ RENEW_SECONDS = 8
 SWEEP_SECONDS = 5.0
 DEATHS = 3
 """Tries beyond those of its handler for a job whose worker died: most die for no fault of the job."""
-DIED = "the worker died during this job"
 
 # Only work that was never tried goes as a batch: what took its worker down once must not take others along again.
 _CLAIM = text(
@@ -208,7 +207,7 @@ class Lane:
                 return "taken_over"
             log.warning("job.failed", queue=self.queue, ids=[job.id for job in jobs], exc_info=True)
             if len(jobs) == 1:
-                return await self._fail(jobs[0], handler, error)
+                return await self._fail(jobs[0], handler, TimeoutError(OUT_OF_TIME) if limit.expired() else error)
             for job in jobs:  # One bad input must not take its neighbours along: each runs alone next time.
                 await self._work([job])
             return "split"

@@ -27,6 +27,8 @@ from strvsocial.ids import new_id
 
 log = structlog.get_logger()
 
+PASSING = frozenset({"post.progress"})
+"""News that the next of their kind outdo: they are told to whoever listens, and not remembered."""
 REMEMBERED_SECONDS, MOST_REMEMBERED = 60.0, 5_000
 EVENTS, VECTORS = "strv_events", "strv_vectors"
 _NOTIFY = text("select pg_notify(:channel, :message)")
@@ -34,7 +36,10 @@ _NOTIFY_ALL = text("select count(pg_notify(:channel, message)) from unnest(cast(
 
 
 class News(msgspec.Struct, frozen=True):
-    """An event for the open pages of one person. `kind` is as in the contract: `post.ready`, `post.failed`, …"""
+    """An event for the open pages of one person. `kind` is as in the contract: `post.ready`, `post.failed`, …
+
+    Those of a kind in `PASSING` cannot be asked for again by their id.
+    """
 
     kind: str
     user_id: int
@@ -144,7 +149,8 @@ class Listener:
 
     def _on_event(self, _connection: Any, _pid: int, _channel: str, message: object) -> None:
         news = msgspec.json.decode(str(message), type=News)
-        self._heard.append((time.monotonic(), news))
+        if news.kind not in PASSING:
+            self._heard.append((time.monotonic(), news))
         for queue in self._subscribers.get(news.user_id, ()):
             if queue.full():
                 queue.get_nowait()

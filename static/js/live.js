@@ -11,38 +11,75 @@ let timer
 let last = ''
 
 const pending = () => [...document.querySelectorAll('[data-processing]')]
+const making = () => [...document.querySelectorAll('[data-making]')].map((sizes) => sizes.closest('[data-post]'))
+const heard = new Map()
+const isSilent = (element, seconds) => performance.now() - (heard.get(element.dataset.post) ?? 0) > seconds * 1000
+
+const shapeOf = (element) => element.matches('.tile') ? 'tile' : element.hasAttribute('data-single') ? 'single' : 'card'
+
+// The same post as it is now.
+async function ask(element) {
+  const answer = await fetch(`${element.dataset.address}/card?shape=${shapeOf(element)}`, { headers: { 'HX-Request': 'true' } }).catch(() => null)
+  if (!answer?.ok || !element.isConnected) return null
+  const template = document.createElement('template')
+  template.innerHTML = await answer.text()
+  return template.content.querySelector('[data-post]')
+}
 
 async function update(id) {
   const element = document.querySelector(`[data-post="${CSS.escape(id)}"][data-processing]`)
   if (!element) return
-  const shape = element.matches('.tile') ? 'tile' : element.hasAttribute('data-single') ? 'single' : 'card'
-  const answer = await fetch(`${element.dataset.address}/card?shape=${shape}`, { headers: { 'HX-Request': 'true' } }).catch(() => null)
-  if (!answer?.ok || !element.isConnected) return
-  const template = document.createElement('template')
-  template.innerHTML = await answer.text()
-  const made = template.content.querySelector('[data-post]')
+  const made = await ask(element)
   if (!made) return
-  if (made.hasAttribute('data-processing')) { showProgress(element, made); return }
+  if (made.hasAttribute('data-processing')) {
+    const now = made.querySelector('.working progress')
+    if (now?.hasAttribute('value')) showProgress(element, now.value)
+    return
+  }
   const hadFocus = element.contains(document.activeElement)
   made.classList.add('settled')
   element.replaceWith(made)
   htmx.process(made)
   refresh()
   if (hadFocus) (made.querySelector('a[data-open]') ?? made).focus()
-  if (shape === 'single') fillSimilar(made)
+  if (shapeOf(made) === 'single') fillSimilar(made)
 }
 
-function showProgress(element, made) {
-  const [bar, now] = [element, made].map((one) => one.querySelector('.working progress'))
-  if (!bar || !now?.hasAttribute('value')) return
-  bar.max = now.max
-  bar.value = now.value
-  element.querySelector('.percent').textContent = `${now.value} %`
+function showProgress(element, percent) {
+  const bar = element.querySelector('.working progress')
+  if (!bar) return
+  bar.max = 100
+  bar.value = Math.max(bar.hasAttribute('value') ? bar.value : 0, percent)
+  element.querySelector('.percent').textContent = `${bar.value} %`
 }
 
-// How far a film is comes by asking; asking also finds what was said while nobody listened.
+function showSize(line, state, percent) {
+  line.dataset.state = state
+  line.querySelector('progress').value = percent
+  line.querySelector('span').textContent = state === 'running' ? `${percent} %` : state
+}
+
+// The other sizes of a film that can be watched: their line stays where it is until the page is left.
+async function updateSizes(element) {
+  const sizes = element?.querySelector('.sizes')
+  const made = sizes && await ask(element)
+  if (!made) return
+  const now = made.querySelector('.sizes')
+  if (now) {
+    sizes.replaceWith(now)
+    htmx.process(now)
+  } else {
+    sizes.removeAttribute('data-making')
+    sizes.querySelectorAll('li').forEach((line) => showSize(line, 'ready', 100))
+  }
+}
+
+// Who hears nothing, because news are away or there are none, asks; that also finds what was said while nobody listened.
+let round = 0
 setInterval(() => {
-  if (!document.hidden && signedIn) pending().slice(0, 5).forEach((element) => update(element.dataset.post))
+  if (document.hidden || !signedIn) return
+  pending().filter((element) => isSilent(element, 4)).slice(0, 5).forEach((element) => update(element.dataset.post))
+  if (++round % 5 === 0) making().filter((element) => isSilent(element, 9)).slice(0, 5).forEach(updateSizes)
 }, 2000)
 
 // One's new picture takes the old one's place wherever it is on the page.
@@ -85,6 +122,7 @@ function on(event) {
   const { id, url, pending: rest } = JSON.parse(event.data)
   const here = single()?.dataset.post === id
   const waits = document.querySelector(`[data-post="${CSS.escape(id)}"][data-processing]`)
+  document.querySelectorAll(`[data-post="${CSS.escape(id)}"]`).forEach(updateSizes)
   if (waits) update(id)
   else if (event.type === 'post.failed') toast('A post of yours could not be prepared.', { link: url, title: 'See why' })
   else if (here) {
@@ -94,11 +132,24 @@ function on(event) {
   else if (!rest) toast('Your post is ready.', { link: url, title: 'See it' })
 }
 
+function onProgress(event) {
+  const { id, percent, sizes } = JSON.parse(event.data)
+  heard.set(id, performance.now())
+  for (const element of document.querySelectorAll(`[data-post="${CSS.escape(id)}"]`)) {
+    if (element.hasAttribute('data-processing')) showProgress(element, percent)
+    for (const line of element.querySelectorAll('.sizes li')) {
+      const done = sizes[line.dataset.size]
+      if (done) showSize(line, 'running', done)
+    }
+  }
+}
+
 function open() {
   if (source || !signedIn || document.hidden) return
   source = new EventSource(last ? `/events?after=${encodeURIComponent(last)}` : '/events')
   source.addEventListener('post.ready', on)
   source.addEventListener('post.failed', on)
+  source.addEventListener('post.progress', onProgress)
   source.addEventListener('avatar.ready', (event) => showFace(JSON.parse(event.data).url))
   source.addEventListener('avatar.failed', (event) => toast(JSON.parse(event.data).message))
   // What was said while nobody listened is read from the page's address again.

@@ -10,8 +10,12 @@ from sqlalchemy import update
 from tests.browser.conftest import OpenPage, People, log_in
 
 from strvsocial.content.models import Post
+from strvsocial.content.processing import give_up_sizes
+from strvsocial.content.progress import tell_progress
+from strvsocial.content.settling import settle_sizes
 from strvsocial.ids import new_id
-from strvsocial.media.models import Attachment
+from strvsocial.media.models import Attachment, Rendition
+from strvsocial.users.models import User
 
 LOOK_AGAIN = "document.dispatchEvent(new Event('visibilitychange'))"
 
@@ -126,6 +130,83 @@ async def test_the_card_says_how_far_a_film_is(open_page: OpenPage, people: Peop
             await db.execute(update(Attachment).where(Attachment.id == film.id).values(progress=before + 10))
         await expect(bar).to_have_js_property("value", before + 10)
         await expect(page.locator(".percent")).to_have_text(f"{before + 10} %")
+
+
+async def film_in_sizes(people: People, author: User) -> tuple[Post, Attachment]:
+    """A film that can be watched in its lowest size, while two others wait."""
+    film = Attachment(
+        public_id=new_id(),
+        position=0,
+        kind="video",
+        status="ready",
+        progress=100,
+        source_key="originals/film",
+        source_mime="video/mp4",
+        byte_size=1,
+        sha256=b"0" * 32,
+        width=1280,
+        height=720,
+        duration=30.0,
+    )
+    async with people.database.transaction() as db:
+        post = Post(public_id=new_id(), author_id=author.id, title="Film in sizes", media_type="video", status="ready")
+        post.pending = ["rendition"]
+        db.add(post)
+        await db.flush()
+        film.post_id = post.id
+        db.add(film)
+        await db.flush()
+        for short, width in ((240, 426), (480, 854), (720, 1280)):
+            size = Rendition(attachment_id=film.id, name=f"h{short}.mp4", role="rung", key=f"media/x/h{short}.mp4")
+            size.mime, size.byte_size, size.width, size.height = "video/mp4", 1, width, short
+            size.state, size.progress = ("ready", 100) if short == 240 else ("wanted", 0)
+            db.add(size)
+    return post, film
+
+
+async def test_the_sizes_of_a_film_come_one_by_one_and_nothing_moves(open_page: OpenPage, people: People) -> None:
+    ada = await people.join("ada")
+    post, film = await film_in_sizes(people, ada)
+    page = await open_page()
+    await log_in(page, ada)
+    for path, outer in ((f"/p/{post.public_id}", "[data-single]"), ("/?feed=latest", f"#post-{post.public_id}")):
+        async with people.database.transaction() as db:
+            row = update(Rendition).where(Rendition.attachment_id == film.id, Rendition.name != "h240.mp4")
+            await db.execute(row.values(state="wanted", progress=0))
+            await db.execute(update(Post).where(Post.id == post.id).values(pending=["rendition"]))
+        await page.goto(path)
+        sizes = page.locator(f"{outer} .sizes")
+        await expect(sizes.get_by_role("listitem")).to_have_text(["240p ready", "480p waiting", "720p waiting"])
+        place = await sizes.bounding_box()
+        async with people.database.transaction() as db:
+            await db.execute(row.where(Rendition.name == "h480.mp4").values(progress=43))
+            await tell_progress(db, film.id)
+        await expect(sizes.get_by_role("progressbar", name="480p")).to_have_js_property("value", 43)
+        await expect(sizes.get_by_role("listitem")).to_have_text(["240p ready", "480p 43 %", "720p waiting"])
+        async with people.database.transaction() as db:
+            await db.execute(row.values(state="ready", progress=100))
+            await settle_sizes(db, post.id)
+        await expect(sizes.get_by_role("listitem")).to_have_text(["240p ready", "480p ready", "720p ready"])
+        assert await sizes.bounding_box() == place
+
+
+async def test_sizes_that_failed_say_so_and_are_tried_again(open_page: OpenPage, people: People) -> None:
+    ada = await people.join("ada")
+    post, film = await film_in_sizes(people, ada)
+    page, plain = await open_page(), await open_page(java_script_enabled=False)
+    await log_in(page, ada)
+    await page.goto(f"/p/{post.public_id}")
+    # The worker beside finds no file and gives up in other words, some tries later.
+    await give_up_sizes(people.database, film.id, "It took too long.")
+    told = page.get_by_text("480p and 720p could not be made. It took too long.")
+    await expect(told).to_be_visible()
+    await page.get_by_role("button", name="Try again").click()
+    await expect(told).to_have_count(0)
+    await give_up_sizes(people.database, film.id, "It took too long.")
+    await log_in(plain, ada)
+    await plain.goto(f"/p/{post.public_id}")
+    await plain.get_by_role("button", name="Try again").click()
+    await expect(plain.get_by_text("It took too long.")).to_have_count(0)
 
 
 async def test_every_picture_is_described_without_scripts(open_page: OpenPage, people: People, picture: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +19,20 @@ from tests.front_door import Member, Site
 from strvsocial import worker
 from strvsocial.content.jobs import HANDLERS
 from strvsocial.content.work import FINISH_FILM, PREVIEW_FILM, PROCESS_FILM
-from strvsocial.jobs import Claimed
+from strvsocial.jobs import OUT_OF_TIME, Claimed
+from strvsocial.live import Listener, News
 from strvsocial.media import sandbox
 from strvsocial.media.sandbox import find_ffmpeg
 
 
 @pytest_asyncio.fixture
 async def context(site: Site) -> AsyncIterator[worker.Context]:
+    """A worker with nothing left to do from other tests."""
     async with AsyncExitStack() as stack:
-        yield await worker.open_context(stack, site.settings)
+        context = await worker.open_context(stack, site.settings)
+        async with context.database.transaction() as db:
+            await db.execute(text("delete from jobs"))
+        yield context
 
 
 def make_film(folder: Path, seconds: int = 11) -> bytes:
@@ -76,12 +83,16 @@ async def test_sizes_follow_while_the_film_is_watched(site: Site, context: worke
     assert (medium["storyboard"], medium["preview_url"]) == (None, None)
     for name in ("h480.mp4", "play.mp4", "storyboard.webp", "preview.mp4"):
         assert (await author.client.get(f"/media/{medium['id']}/{name}")).status_code == 404
+    waiting = {one["name"]: (one["role"], one["state"], one["progress"]) for one in medium["unfinished"]}
+    assert waiting["h480.mp4"] == ("rung", "waiting", 0)
+    assert waiting["play.mp4"] == ("playback", "waiting", 0)
     first = (await author.client.get(medium["url"])).content
 
     await run(context, FINISH_FILM)
     post = await read(author, post["id"])
     assert post["pending"] == ["captions", "embedding"]
     [medium] = post["media"]
+    assert medium["unfinished"] == []
     assert medium["url"] == f"/media/{medium['id']}/play.mp4"
     assert {variant["url"].rpartition("/")[2] for variant in medium["variants"]} == {"h240.mp4", "h480.mp4", "play.mp4"}
     assert medium["storyboard"] == {
@@ -112,7 +123,7 @@ async def test_sizes_follow_while_the_film_is_watched(site: Site, context: worke
 async def test_a_film_whose_other_sizes_fail_stays_as_it_is(
     site: Site, context: worker.Context, tmp_path: Path
 ) -> None:
-    author = await site.member("author")
+    author, other = await site.member("author"), await site.member("other")
     post = await publish(context, author, make_film(tmp_path))
     async with context.database.transaction() as db:
         row = (
@@ -121,10 +132,44 @@ async def test_a_film_whose_other_sizes_fail_stays_as_it_is(
     job = Claimed(row.id, FINISH_FILM, row.payload, 3, 0, 0)
     gave_up = HANDLERS[FINISH_FILM].gave_up
     assert gave_up is not None
-    await gave_up(context, job, "out of memory")
+    await gave_up(context, job, OUT_OF_TIME)
     post = await read(author, post["id"])
     assert (post["status"], post["pending"], post["failure"]) == ("ready", ["captions", "embedding"], None)
     assert post["media"][0]["url"].endswith("h240.mp4")
+    failed = {one["name"]: (one["state"], one["failure"]) for one in post["media"][0]["unfinished"]}
+    assert failed["h480.mp4"][0] == "failed"
+    assert "longer than we allow" in failed["h480.mp4"][1]
+    for path in ("/?feed=latest", f"/p/{post['id']}"):
+        shown = (await author.browser.get(path)).text
+        assert "480p, the file for downloads, the preview and the pictures on the timeline could not be made." in shown
+        assert f'action="/p/{post["id"]}/retry"' in shown
+        assert "could not be made" not in (await other.browser.get(path)).text
+
+    assert (await other.api("POST", f"/posts/{post['id']}/retry")).status_code == 403
+    again = await author.api("POST", f"/posts/{post['id']}/retry")
+    assert (again.status_code, again.json()["status"]) == (200, "ready")
+    assert again.json()["pending"] == ["rendition", "captions", "embedding"]
+    assert {one["state"] for one in again.json()["media"][0]["unfinished"]} == {"waiting"}
+    assert (await author.api("POST", f"/posts/{post['id']}/retry")).status_code == 409
+    await run(context, FINISH_FILM)
+    post = await read(author, post["id"])
+    assert (post["pending"], post["media"][0]["unfinished"]) == (["captions", "embedding"], [])
+
+
+async def test_sizes_that_failed_are_made_when_an_admin_tries_their_job_again(
+    site: Site, context: worker.Context, tmp_path: Path
+) -> None:
+    author = await site.member("author")
+    post = await publish(context, author, make_film(tmp_path))
+    async with context.database.transaction() as db:
+        found = await db.execute(
+            text("delete from jobs where kind = :kind returning id, payload"), {"kind": FINISH_FILM}
+        )
+        row = found.one()
+    job = Claimed(row.id, FINISH_FILM, row.payload, 3, 0, 0)
+    gave_up = HANDLERS[FINISH_FILM].gave_up
+    assert gave_up is not None
+    await gave_up(context, job, "out of memory")
     await HANDLERS[FINISH_FILM].run(context, [job])  # An admin tries it again.
     assert (await read(author, post["id"]))["media"][0]["url"].endswith("play.mp4")
 
@@ -186,3 +231,37 @@ async def test_a_storyboard_that_fails_takes_nothing_along(
         state = text("select state from renditions as r join attachments as a on a.id = r.attachment_id"
                      " where a.public_id = :id and r.name = 'storyboard.webp'")  # fmt: skip
         assert await reader.scalar(state, {"id": medium["id"]}) == "failed"
+
+
+async def test_the_author_hears_how_far_the_sizes_are(site: Site, context: worker.Context, tmp_path: Path) -> None:
+    """Real news of a real run: it is let begin, told of, and read from its rows, before it may end."""
+    author = await site.member("author")
+    post = await publish(context, author, make_film(tmp_path))
+    slow = replace(context, settings=context.settings.model_copy(update={"ffmpeg_threads": 1, "decoder_niceness": 19}))
+    heard: list[dict[str, Any]] = []
+    async with listening(site, author) as news:
+        running = asyncio.create_task(run(slow, FINISH_FILM))
+        async with asyncio.timeout(60):
+            while (one := await news.get()).kind == "post.progress":
+                heard.append(one.data)
+        await running
+    assert (one.kind, one.data["pending"]) == ("post.ready", ["captions", "embedding"])
+    assert heard, "the run took less than a second"
+    assert all((data["id"], data["percent"]) == (post["id"], 100) for data in heard)
+    percents = [data["sizes"]["h480.mp4"] for data in heard]
+    assert percents == sorted(percents)
+    assert 1 <= percents[0] < 100
+
+
+@asynccontextmanager
+async def listening(site: Site, member: Member) -> AsyncIterator[asyncio.Queue[News]]:
+    listener = Listener(site.settings.direct_url)
+    connected = asyncio.Event()
+    listener.on_vectors = connected.set
+    listener.start()
+    try:
+        await connected.wait()
+        async with listener.subscribe(member.id) as news:
+            yield news
+    finally:
+        await listener.aclose()

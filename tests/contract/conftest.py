@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from sqlalchemy import text
-from tests.front_door import Member, Site
+from tests.front_door import Member, Site, outcome
 
 from strvsocial import worker
 from strvsocial.live import Listener, News
@@ -65,7 +65,7 @@ class Worker:
         for lane in self.context.lanes.values():
             lane.ring()
         async with asyncio.timeout(120):
-            return [await queue.get() for _ in range(posts)]
+            return [await outcome(queue) for _ in range(posts)]
 
     async def publish(self, member: Member, files: list[tuple[str, bytes]], **fields: Any) -> dict[str, Any]:
         """A post with these files, once it has failed or is ready and nothing more is made of its files."""

@@ -256,3 +256,15 @@ async def test_a_film_that_is_too_long_is_refused(
     slow = "color=black:size=32x32:rate=1/60:duration=7300"
     with pytest.raises(CannotDecode, match="too long: we take 2 hours"):
         await _make(settings, put(film("long.mp4", "-f", "lavfi", "-i", slow, *X264)), "video")
+
+
+async def test_what_takes_longer_says_how_far_it_is(settings: Settings, put: Put, film: Film) -> None:
+    """A GIF, a sound and a film, each of them long enough to be asked for."""
+    frames = film("many.gif", "-f", "lavfi", "-i", "testsrc2=size=480x360:rate=20:duration=18")
+    sound = film("long.wav", "-f", "lavfi", "-i", "sine=sample_rate=44100:duration=60")
+    for source, kind in ((frames, "gif"), (sound, "audio"), (film("bars.mp4", *BARS, *X264, "-bf", "0"), "video")):
+        progress: list[float] = []
+        await make(settings, put(source), kind, progress.append)
+        assert progress, kind
+        assert progress == sorted(progress), kind
+        assert 0 < progress[-1] <= 1, kind

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 from tests.content.test_processing import make
-from tests.front_door import Site, environment_of
+from tests.front_door import Site, environment_of, outcome
 from tests.pgbouncer import Pooler
 from tests.vectors import add_space, make_vectors, put
 
@@ -35,7 +35,7 @@ async def test_a_post_becomes_ready_and_is_announced(site: Site, tmp_path: Path)
         for kind in ("image", "video"):
             files = {"file": ("file", make(tmp_path, kind))}
             made = (await alice.api("POST", "/posts", data={"title": kind}, files=files)).json()
-            news = await queue.get()
+            news = await outcome(queue)
             assert (news.kind, news.data["id"]) == ("post.ready", made["id"])
             post = (await site.anonymous.get(f"/api/v1/posts/{made['id']}")).json()
             assert (post["status"], post["media_type"]) == ("ready", kind)

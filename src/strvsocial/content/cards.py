@@ -41,6 +41,11 @@ _MEDIA = """
         'preview_url', '/media/' || a.public_id || '/' || r.preview,
         'storyboard', r.storyboard || jsonb_build_object('url', '/media/' || a.public_id || '/storyboard.webp'),
         'variants', coalesce(r.variants, '[]'::json), 'language', a.language,
+        'unfinished', coalesce((
+            select json_agg(json_build_object('name', name, 'role', role, 'width', width, 'height', height,
+              'state', case when state = 'failed' then 'failed' when progress > 0 then 'running' else 'waiting' end,
+              'progress', progress, 'failure', details ->> 'failure') order by role, width, name)
+            from renditions where attachment_id = a.id and state <> 'ready'), '[]'::json),
         'captions_url', case when a.kind in ('audio', 'video') and a.captions_shown and exists (
             select from transcript_segments as s where s.attachment_id = a.id
           ) then '/media/' || a.public_id || '/captions.vtt' end{transcript}

@@ -5,29 +5,64 @@ from __future__ import annotations
 from typing import Any
 
 from strvsocial.content import accounts
-from strvsocial.content.processing import finish_film, give_up_attachment, give_up_sizes, process_attachment
+from strvsocial.content.processing import (
+    SIZES_LATER,
+    TRY_AGAIN,
+    finish_film,
+    give_up_attachment,
+    give_up_sizes,
+    process_attachment,
+)
 from strvsocial.content.work import DELETE_ACCOUNT, FINISH_FILM, PREVIEW_FILM, PROCESS_ATTACHMENT, PROCESS_FILM
-from strvsocial.jobs import Claimed, Handler
+from strvsocial.jobs import OUT_OF_TIME, Claimed, Handler
+from strvsocial.media.failures import TookTooLong
+
+QUICK_SECONDS = 600
+"""The most that a picture, a GIF, a sound or a preview may take in all, whatever its decoders do."""
+FILM_SECONDS = 4 * 3600
+"""The most that a film may take until it can be watched. Each run of its decoder has a shorter limit, by its length."""
+SIZES_SECONDS = 12 * 3600
+"""The most that the other sizes of a film may take."""
+_TRIED_TWICE_SECONDS = 600
+"""What was stopped after a longer time than this is not tried again by itself: others wait."""
+_TOO_LONG = "Preparing this took longer than we allow. Try again when less is going on."
 
 
 async def _process(context: Any, jobs: list[Claimed]) -> None:
     for job in jobs:
-        await process_attachment(
-            context.settings, context.database, context.storage, job.payload["attachment_id"], job.priority
-        )
+        attachment_id = job.payload["attachment_id"]
+        try:
+            await process_attachment(context.settings, context.database, context.storage, attachment_id, job.priority)
+        except TookTooLong as error:
+            if _may_be_tried_again(job, error):
+                raise
+            await give_up_attachment(context.database, attachment_id, job.priority, error.message)
 
 
-async def _gave_up(context: Any, job: Claimed, _error: str) -> None:
-    await give_up_attachment(context.database, job.payload["attachment_id"], job.priority)
+async def _gave_up(context: Any, job: Claimed, error: str) -> None:
+    why = _TOO_LONG if error == OUT_OF_TIME else TRY_AGAIN
+    await give_up_attachment(context.database, job.payload["attachment_id"], job.priority, why)
 
 
 async def _finish(context: Any, jobs: list[Claimed]) -> None:
     for job in jobs:
-        await finish_film(context.settings, context.database, context.storage, job.payload["attachment_id"])
+        attachment_id = job.payload["attachment_id"]
+        try:
+            await finish_film(context.settings, context.database, context.storage, attachment_id)
+        except TookTooLong as error:
+            if _may_be_tried_again(job, error):
+                raise
+            await give_up_sizes(context.database, attachment_id, error.message)
 
 
-async def _gave_sizes_up(context: Any, job: Claimed, _error: str) -> None:
-    await give_up_sizes(context.database, job.payload["attachment_id"])
+async def _gave_sizes_up(context: Any, job: Claimed, error: str) -> None:
+    why = _TOO_LONG if error == OUT_OF_TIME else SIZES_LATER
+    await give_up_sizes(context.database, job.payload["attachment_id"], why)
+
+
+def _may_be_tried_again(job: Claimed, error: TookTooLong) -> bool:
+    """Once, if it was short: the machine may just have been busy."""
+    return error.seconds <= _TRIED_TWICE_SECONDS and job.attempts < 2
 
 
 async def _delete_account(context: Any, jobs: list[Claimed]) -> None:
@@ -36,9 +71,9 @@ async def _delete_account(context: Any, jobs: list[Claimed]) -> None:
 
 
 HANDLERS = {
-    PROCESS_ATTACHMENT: Handler("quick", _process, tries=3, timeout=600, gave_up=_gave_up),
-    PROCESS_FILM: Handler("long", _process, tries=3, timeout=4 * 3600, gave_up=_gave_up),
-    FINISH_FILM: Handler("ladder", _finish, tries=3, timeout=12 * 3600, gave_up=_gave_sizes_up),
-    PREVIEW_FILM: Handler("quick", _finish, tries=3, timeout=600, gave_up=_gave_sizes_up),
+    PROCESS_ATTACHMENT: Handler("quick", _process, tries=3, timeout=QUICK_SECONDS, gave_up=_gave_up),
+    PROCESS_FILM: Handler("long", _process, tries=3, timeout=FILM_SECONDS, gave_up=_gave_up),
+    FINISH_FILM: Handler("ladder", _finish, tries=3, timeout=SIZES_SECONDS, gave_up=_gave_sizes_up),
+    PREVIEW_FILM: Handler("quick", _finish, tries=3, timeout=QUICK_SECONDS, gave_up=_gave_sizes_up),
     DELETE_ACCOUNT: Handler("quick", _delete_account, tries=10, timeout=3600),
 }

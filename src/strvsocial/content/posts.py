@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sqlalchemy import delete as delete_from
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -13,6 +13,7 @@ from strvsocial.content.cards import Reader, find_card
 from strvsocial.content.drafts import Draft, Files, check_draft
 from strvsocial.content.markdown import render_markdown
 from strvsocial.content.models import Post, PostTag, Tag
+from strvsocial.content.retrying import retry_media
 from strvsocial.content.views import PostView
 from strvsocial.content.visibility import visible_to
 from strvsocial.content.work import want_embedding, want_processing
@@ -149,20 +150,10 @@ async def remove(db: AsyncSession, post_ids: Sequence[int]) -> None:
 
 
 async def retry(db: AsyncSession, me: Viewer, public_id: str) -> Post:
-    """Tries a failed post's media again. Raises Conflict when the post has not failed."""
+    """Tries what failed of one's own post's media again. Raises Conflict when nothing has failed."""
     post = await get_own(db, me, public_id)
-    failed = (
-        update(Attachment)
-        .where(Attachment.post_id == post.id, Attachment.status == "failed")
-        .values(status="processing", failure=None, progress=0)
-        .returning(Attachment.id, Attachment.kind)
-    )
-    rows = (await db.execute(failed)).all()
-    if not rows:
+    if not await retry_media(db, post):
         raise Conflict("Nothing about this post has failed.", code="not_failed")
-    for row in rows:
-        await want_processing(db, row.id, row.kind)
-    post.status, post.failure, post.pending = "processing", None, ["rendition", "embedding"]
     return post
 
 

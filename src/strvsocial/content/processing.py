@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, exists, select, update
+from functools import partial
+
+from sqlalchemy import bindparam, cast, exists, select, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from strvsocial.content.progress import tell_progress
+from strvsocial.content.retrying import resume_sizes
 from strvsocial.content.settling import settle, settle_sizes
 from strvsocial.content.work import want_sizes
 from strvsocial.db import Database
@@ -17,7 +22,8 @@ from strvsocial.settings import Settings
 from strvsocial.storage import Storage
 
 _IS_WANTED = select(exists().where(Rendition.attachment_id == bindparam("attachment_id"), Rendition.state == "wanted"))
-_TRY_AGAIN = "We could not process this file. Please try again; if it fails once more, try another file."
+SIZES_LATER = "Something went wrong while we made them."
+TRY_AGAIN = "We could not process this file. Please try again; if it fails once more, try another file."
 
 
 async def process_attachment(
@@ -25,7 +31,7 @@ async def process_attachment(
 ) -> None:
     """Makes an attachment fit to be seen or played, and settles its post. One that is gone or done is left alone.
 
-    Raises Postpone while the storage cannot be reached.
+    Raises Postpone while the storage cannot be reached, and TookTooLong.
     """
     async with database.read() as reader:
         status = await reader.scalar(select(Attachment.status).where(Attachment.id == attachment_id))
@@ -33,7 +39,7 @@ async def process_attachment(
         return
     failure: str | None = None
     try:
-        await process(settings, database, storage, attachment_id)
+        await process(settings, database, storage, attachment_id, partial(tell_progress, attachment_id=attachment_id))
     except CannotDecode as error:
         failure = error.message
     except Unavailable as error:
@@ -42,10 +48,13 @@ async def process_attachment(
         await _finish(db, attachment_id, failure, priority)
 
 
-async def give_up_attachment(database: Database, attachment_id: int, priority: int = URGENT) -> None:
-    """After the last try: the attachment has failed, so that nothing stays in `processing` for ever."""
+async def give_up_attachment(
+    database: Database, attachment_id: int, priority: int = URGENT, why: str = TRY_AGAIN
+) -> None:
+    """After the last try: the attachment has failed, so that nothing stays in `processing` for ever. `why`: in words
+    for its author."""
     async with database.transaction() as db:
-        await _finish(db, attachment_id, _TRY_AGAIN, priority)
+        await _finish(db, attachment_id, why, priority)
 
 
 async def _finish(db: AsyncSession, attachment_id: int, failure: str | None, priority: int) -> None:
@@ -61,20 +70,26 @@ async def _finish(db: AsyncSession, attachment_id: int, failure: str | None, pri
 
 
 async def finish_film(settings: Settings, database: Database, storage: Storage, attachment_id: int) -> None:
-    """Makes what is still missing of a film, and tells its author. Raises Postpone while the storage cannot be reached."""
+    """Makes what is still missing of a film, and tells its author. Raises as `process_attachment` does."""
+    async with database.transaction() as db:
+        await resume_sizes(db, attachment_id)
     try:
-        await finish(settings, database, storage, attachment_id)
+        await finish(settings, database, storage, attachment_id, partial(tell_progress, attachment_id=attachment_id))
+    except CannotDecode as error:
+        await give_up_sizes(database, attachment_id, error.message)
+        return
     except Unavailable as error:
         raise Postpone(error.message) from error
     async with database.transaction() as db:
         await _settle_sizes(db, attachment_id)
 
 
-async def give_up_sizes(database: Database, attachment_id: int) -> None:
-    """After the last try: the film stays as it is, and nothing waits for more."""
+async def give_up_sizes(database: Database, attachment_id: int, why: str = SIZES_LATER) -> None:
+    """After the last try: the film stays as it is, and nothing waits for more. `why`: in words for its author."""
     async with database.transaction() as db:
         rows = update(Rendition).where(Rendition.attachment_id == attachment_id, Rendition.state == "wanted")
-        await db.execute(rows.values(state="failed", progress=0))
+        told = Rendition.details.concat(cast({"failure": why}, JSONB))
+        await db.execute(rows.values(state="failed", progress=0, details=told))
         await _settle_sizes(db, attachment_id)
 
 

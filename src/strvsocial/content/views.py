@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 
@@ -37,6 +38,27 @@ class StoryboardView(Struct, frozen=True, kw_only=True):
     count: int
 
 
+class UnfinishedView(Struct, frozen=True, kw_only=True):
+    """A rendition that is not there: it waits, is being made (`progress` in percent), or failed, in words for its author."""
+
+    name: str
+    role: str
+    state: Literal["waiting", "running", "failed"]
+    progress: int = 0
+    width: int | None = None
+    height: int | None = None
+    failure: str | None = None
+
+
+class SizeView(Struct, frozen=True):
+    """One size of a film as its author sees it come: `label` is what people call it."""
+
+    label: str
+    name: str
+    state: Literal["ready", "waiting", "running", "failed"]
+    progress: int
+
+
 class MediaView(Struct, frozen=True, kw_only=True):
     """A medium of a post. `url` is what plays or shows everywhere; `poster_url` stands in for it until it plays.
 
@@ -59,6 +81,7 @@ class MediaView(Struct, frozen=True, kw_only=True):
     placeholder: str | None = None
     poster_url: str | None = None
     variants: list[VariantView] = []
+    unfinished: list[UnfinishedView] = []
     hls_url: str | None = None
     captions_url: str | None = None
     waveform_url: str | None = None
@@ -67,6 +90,43 @@ class MediaView(Struct, frozen=True, kw_only=True):
     preview_url: str | None = None
     transcript: str | None = None
     language: str | None = None
+
+    @property
+    def sizes(self) -> list[SizeView]:
+        """Every size of a film, the lowest first, as long as one of them is not there."""
+        missing = [one for one in self.unfinished if one.role == "rung"]
+        made = [found[0] for one in self.variants if (found := _RUNG.search(one.url))] if missing else []
+        sizes = [SizeView(_size_label(name), name, "ready", 100) for name in made]
+        sizes += [SizeView(_size_label(one.name), one.name, one.state, one.progress) for one in missing]
+        return sorted(sizes, key=lambda size: int(size.label.rstrip("p")) if size.label.endswith("p") else 0)
+
+    @property
+    def trouble(self) -> str:
+        """What could not be made of it and why, in words for its author; empty when nothing failed."""
+        failed = [one for one in self.unfinished if one.state == "failed"]
+        if not failed:
+            return ""
+        sizes = [_size_label(one.name) for one in failed if one.role == "rung"]
+        *most, last = [*sizes, *(_PARTS.get(one.role, one.name) for one in failed if one.role != "rung")]
+        what = f"{', '.join(most)} and {last}" if most else last
+        why = next((one.failure for one in failed if one.failure), "")
+        return f"{what[0].upper()}{what[1:]} could not be made. {why}".strip()
+
+
+_RUNG = re.compile(r"h\d+\.mp4$")
+_PARTS = {
+    "playback": "the file for downloads",
+    "storyboard": "the pictures on the timeline",
+    "preview": "the preview",
+    "waveform": "the waveform",
+    "poster": "the still",
+}
+"""What people call the parts that are no sizes."""
+
+
+def _size_label(name: str) -> str:
+    found = re.fullmatch(r"h(\d+)\.\w+", name)
+    return f"{found[1]}p" if found else "Sound"
 
 
 class PostCounts(Struct, frozen=True):

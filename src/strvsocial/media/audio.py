@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def aac_arguments(sound: Stream) -> list[str]:
     return ["-c:a", "aac", "-aac_coder", "fast", "-b:a", bits, "-ac", str(channels), *rate]
 
 
-async def make_audio(settings: Settings, folder: Path, probe: Probe) -> Made:
+async def make_audio(settings: Settings, folder: Path, probe: Probe, on_progress: Callable[[float], None]) -> Made:
     """Makes `play.mp3` or `play.m4a`, `pcm`, the waveform, and a poster when there is cover art. Raises CannotDecode."""
     sound = probe.sound
     if sound is None:
@@ -47,7 +48,7 @@ async def make_audio(settings: Settings, folder: Path, probe: Probe) -> Made:
     if (probe.duration or 0) > MAX_SECONDS:
         raise CannotDecode(f"This recording is too long: we take {MAX_SECONDS // 3600} hours.")
     try:
-        name = await _play(settings, folder, probe, sound)
+        name = await _play(settings, folder, probe, sound, on_progress)
     except DecoderFailed as failure:
         raise explain(failure, "audio", settings.max_image_pixels) from failure
     pcm = pcm_product(folder)
@@ -60,7 +61,9 @@ async def make_audio(settings: Settings, folder: Path, probe: Probe) -> Made:
     return Made("audio", [play, pcm, waveform, *posters], duration=duration, has_audio=True, placeholder=placeholder)
 
 
-async def _play(settings: Settings, folder: Path, probe: Probe, sound: Stream) -> str:
+async def _play(
+    settings: Settings, folder: Path, probe: Probe, sound: Stream, on_progress: Callable[[float], None]
+) -> str:
     """Writes what browsers play and `pcm` in one run; returns the name of the former."""
     keeps_mp3 = probe.format == "mp3" and sound.codec.startswith("mp3")
     name = "play.mp3" if keeps_mp3 else "play.m4a"
@@ -69,9 +72,8 @@ async def _play(settings: Settings, folder: Path, probe: Probe, sound: Stream) -
     play = ["-map", f"0:{sound.index}", "-t", str(MAX_SECONDS), *wanted, *WITHOUT_METADATA, *container, f"file:{name}"]
     seconds = probe.duration or MAX_SECONDS
     limits = Limits(wall=120 + seconds / 4, cpu=int(120 + seconds / 4))
-    await run_ffmpeg(
-        [*read_source(threads=settings.ffmpeg_threads), *play, *pcm_output(sound, MAX_SECONDS)], folder, limits
-    )
+    arguments = [*read_source(threads=settings.ffmpeg_threads), *play, *pcm_output(sound, MAX_SECONDS)]
+    await run_ffmpeg(arguments, folder, limits, lambda now: on_progress(min(1, now / seconds)))
     return name
 
 

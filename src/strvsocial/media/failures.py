@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from strvsocial.errors import StrvError
-from strvsocial.media.sandbox import Crashed, DecoderFailed, Refused
+from strvsocial.media.sandbox import Crashed, DecoderFailed, Refused, TimedOut
 
 NOUNS = {"image": "a picture", "gif": "an animation", "audio": "a sound", "video": "a video"}
 
@@ -14,12 +14,27 @@ class CannotDecode(StrvError):
     status, code, message = 422, "cannot_decode", "This file is damaged or is not of a kind that we can open."
 
 
+class TookTooLong(StrvError):
+    """A decoder was stopped at its time limit of `seconds`. `message` is for people."""
+
+    status, code = 503, "took_too_long"
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        minutes = max(1, round(seconds / 60))
+        told = "minute" if minutes == 1 else f"{minutes} minutes" if minutes < 120 else f"{round(minutes / 60)} hours"
+        super().__init__(f"Preparing this took longer than the {told} that we allow. Try again when less is going on.")
+
+
 def damaged(kind: str) -> CannotDecode:
     return CannotDecode(f"This file is damaged or is not {NOUNS[kind]} that we can open.")
 
 
 def explain(failure: DecoderFailed, kind: str, max_pixels: int) -> Exception:
-    """What to raise for a decoder's failure: CannotDecode when the file is to blame, else the failure, to be tried again."""
+    """What to raise for a decoder's failure: CannotDecode when the file is to blame, TookTooLong at the end of its time,
+    else the failure, to be tried again."""
+    if isinstance(failure, TimedOut):
+        return TookTooLong(failure.seconds)
     if isinstance(failure, Refused):
         if failure.reason == "too_large" and "pixels" in failure.details:
             megapixels = max(1, round(failure.details["pixels"] / 1e6))

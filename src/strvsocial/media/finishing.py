@@ -19,10 +19,11 @@ from strvsocial.media.models import Attachment, Rendition
 from strvsocial.media.previews import PREVIEW, STORYBOARD, make_preview, make_storyboard
 from strvsocial.media.probing import probe
 from strvsocial.media.products import Product
+from strvsocial.media.progress import Tell, nobody, report_progress
 from strvsocial.media.renditions import add
 from strvsocial.media.sandbox import DecoderFailed
 from strvsocial.media.video import PLAY, join_rung, make_rungs
-from strvsocial.media.workplaces import report_progress, store, workplace
+from strvsocial.media.workplaces import store, workplace
 from strvsocial.settings import Settings
 from strvsocial.storage import Storage
 
@@ -49,11 +50,14 @@ class Gone(Exception):
     """The film was deleted while it was worked on."""
 
 
-async def finish(settings: Settings, database: Database, storage: Storage, attachment_id: int) -> None:
-    """Makes the renditions of a film that are not there yet. Raises CannotDecode, DecoderFailed, or a storage error."""
+async def finish(
+    settings: Settings, database: Database, storage: Storage, attachment_id: int, tell: Tell = nobody
+) -> None:
+    """Makes the renditions of a film that are not there yet; `tell` is called in each transaction that writes how far the
+    work is. Raises CannotDecode, TookTooLong, DecoderFailed, or a storage error."""
     async with database.read() as reader:
         found = (await reader.execute(_FILM, {"attachment_id": attachment_id})).all()
-    film = _Film(settings, database, storage, attachment_id, found)
+    film = _Film(settings, database, storage, attachment_id, found, tell)
     if not film.wanted:
         return
     async with workplace(settings) as folder:
@@ -74,6 +78,7 @@ class _Film:
     storage: Storage
     attachment_id: int
     rows: Sequence[Any]
+    tell: Tell
 
     @property
     def wanted(self) -> list[Any]:
@@ -105,7 +110,7 @@ class _Film:
             await self.storage.get_file(self.rows[0].source_key, folder / "source")
             sound = self.donor.name if self.rows[0].has_audio else None
             rows = update(Rendition).where(Rendition.attachment_id == self.attachment_id, Rendition.name.in_(rungs))
-            async with report_progress(self.database, rows) as on_progress:
+            async with report_progress(self.database, rows, self.tell) as on_progress:
                 made = await make_rungs(self.settings, folder, await probe(folder), rungs, sound, on_progress)
             await self._keep(folder, made)
         if any(row.name == PLAY for row in self.wanted):

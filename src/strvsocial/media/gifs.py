@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from strvsocial.media.failures import explain
@@ -16,7 +17,7 @@ FRAMES_FOR_EMBEDDER = 4
 LIMITS = Limits(wall=150, cpu=120, memory=3 << 30)
 
 
-async def make_gif(settings: Settings, folder: Path) -> Made:
+async def make_gif(settings: Settings, folder: Path, on_progress: Callable[[float], None]) -> Made:
     """Makes `play.mp4`, a poster and up to 4 frames of `source`. Raises CannotDecode."""
     request = {
         "max_frames": MAX_FRAMES,
@@ -25,7 +26,7 @@ async def make_gif(settings: Settings, folder: Path) -> Made:
         "threads": settings.ffmpeg_threads,
     }
     try:
-        answer = await run_child("animation", request, folder, LIMITS)
+        answer = await run_child("animation", request, folder, LIMITS, on_progress)
         stills = await take_stills(folder, "play.mp4", FRAMES_FOR_EMBEDDER, answer["duration"])
     except DecoderFailed as failure:
         raise explain(failure, "gif", settings.max_image_pixels) from failure

@@ -17,21 +17,25 @@ from strvsocial.media.images import make_images
 from strvsocial.media.models import Attachment
 from strvsocial.media.probing import probe
 from strvsocial.media.products import Made
+from strvsocial.media.progress import Progress, Tell, nobody, report_progress
 from strvsocial.media.renditions import record
 from strvsocial.media.sandbox import DecoderFailed
-from strvsocial.media.video import Progress, make_video
-from strvsocial.media.workplaces import report_progress, store, workplace
+from strvsocial.media.video import make_video
+from strvsocial.media.workplaces import store, workplace
 from strvsocial.settings import Settings
 from strvsocial.storage import Storage
 
 __all__ = ["CannotDecode", "process"]
 
 
-async def process(settings: Settings, database: Database, storage: Storage, attachment_id: int) -> str | None:
+async def process(
+    settings: Settings, database: Database, storage: Storage, attachment_id: int, tell: Tell = nobody
+) -> str | None:
     """Makes an attachment ready and returns its real kind, which may differ from what its first bytes suggested.
 
-    None when the attachment is gone. Raises CannotDecode for hopeless files, DecoderFailed or Unavailable (storage that
-    is away, a full disk) for what may go better next time.
+    `tell` is called in each transaction that writes how far the work is. None when the attachment is gone. Raises
+    CannotDecode for hopeless files, TookTooLong, DecoderFailed or Unavailable (storage that is away, a full disk) for what
+    may go better next time.
     """
     async with database.read() as reader:
         columns = Attachment.public_id, Attachment.kind, Attachment.status, Attachment.source_key
@@ -43,7 +47,7 @@ async def process(settings: Settings, database: Database, storage: Storage, atta
     async with workplace(settings) as folder:
         await storage.get_file(found.source_key, folder / "source")
         row = update(Attachment).where(Attachment.id == attachment_id)
-        async with report_progress(database, row) as on_progress:
+        async with report_progress(database, row, tell) as on_progress:
             made = await _measured(found.kind, make(settings, folder, found.kind, on_progress))
         await store(storage, folder, found.public_id, made.products)
         async with database.transaction() as db:
@@ -73,7 +77,7 @@ async def _measured(kind: str, making: Awaitable[Made]) -> Made:
 async def make(settings: Settings, folder: Path, kind: str, on_progress: Progress) -> Made:
     """Makes everything of `source` in a private folder. A picture may turn out to move, a film to have sound only."""
     if kind in ("image", "gif"):
-        return await make_images(settings, folder) or await make_gif(settings, folder)
+        return await make_images(settings, folder) or await make_gif(settings, folder, on_progress)
     try:
         probed = await probe(folder)
     except DecoderFailed as failure:
@@ -81,5 +85,5 @@ async def make(settings: Settings, folder: Path, kind: str, on_progress: Progres
     if probed.film is not None:
         return await make_video(settings, folder, probed, on_progress)
     if probed.sound is not None:
-        return await make_audio(settings, folder, probed)
+        return await make_audio(settings, folder, probed, on_progress)
     raise damaged(kind)

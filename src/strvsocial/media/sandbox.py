@@ -80,7 +80,11 @@ class Crashed(DecoderFailed):
 
 
 class TimedOut(DecoderFailed):
-    """The decoder was killed at its time limit."""
+    """The decoder was killed at its time limit of so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(f"the decoder was stopped after {seconds:.0f} seconds")
 
 
 @asynccontextmanager
@@ -121,13 +125,26 @@ def remove_stale(parent: Path) -> None:
                 os.close(lock)
 
 
-async def run_child(name: str, request: dict[str, Any], folder: Path, limits: Limits) -> dict[str, Any]:
+async def run_child(
+    name: str,
+    request: dict[str, Any],
+    folder: Path,
+    limits: Limits,
+    on_progress: Callable[[float], None] | None = None,
+) -> dict[str, Any]:
     """Runs `children/<name>.py` with `request` and returns its answer. Raises Refused, Crashed or TimedOut.
 
-    A child that cannot read the file answers `{"refused": reason}`.
+    A child that cannot read the file answers `{"refused": reason}`. `on_progress` hears what it says in lines like
+    `progress=0.25` before it answers.
     """
+
+    def on_line(line: bytes) -> None:
+        name, _, value = line.partition(b"=")
+        if on_progress and name == b"progress" and re.fullmatch(rb"[01]\.\d{1,6}", value):
+            on_progress(float(value))
+
     command = [sys.executable, "-I", str(CHILDREN / f"{name}.py"), msgspec.json.encode(request).decode()]
-    output, log_end = await _run(command, folder, limits)
+    output, log_end = await _run(command, folder, limits, on_line if on_progress else None)
     answer: dict[str, Any] = msgspec.json.decode(output.strip().rpartition(b"\n")[2] or b"{}")
     if "refused" in answer:
         raise Refused(answer["refused"], log_end, answer)
@@ -253,7 +270,7 @@ async def _spawn(
                     _read_output(process, on_line), _read_end(process), process.wait()
                 )
         except TimeoutError:
-            raise TimedOut(f"the decoder was stopped after {limits.wall:.0f} seconds") from None
+            raise TimedOut(limits.wall) from None
         finally:
             await asyncio.shield(_end(process))
         if status - 128 in FAULTS | {signal.SIGKILL}:
@@ -290,7 +307,7 @@ def _kill(process: Process) -> None:
 
 
 async def _read_output(process: Process, on_line: Callable[[bytes], None] | None) -> bytes:
-    """Everything, or nothing when somebody listens line by line. A decoder that writes too much is killed."""
+    """Everything, or the last line when somebody listens line by line. A decoder that writes too much is killed."""
     output = rest = b""
     while process.stdout and (piece := await process.stdout.read(65_536)):
         if on_line is None:
@@ -299,10 +316,11 @@ async def _read_output(process: Process, on_line: Callable[[bytes], None] | None
             *lines, rest = (rest + piece).split(b"\n")
             for line in lines:
                 on_line(line)
+            output = lines[-1] if lines else output
         if len(output) + len(rest) > STDOUT_BYTES:
             _kill(process)
             output = rest = b""
-    return output
+    return output if on_line is None else output + b"\n" + rest
 
 
 async def _read_end(process: Process) -> str:

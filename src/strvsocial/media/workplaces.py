@@ -1,20 +1,16 @@
-"""Where an attachment is worked on: a private folder, the way from there to storage, and how far the work has come."""
+"""Where an attachment is worked on: a private folder, and the way from there to storage."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-from sqlalchemy import Update
-
-from strvsocial.db import Database
 from strvsocial.errors import Unavailable
 from strvsocial.media.products import Product
 from strvsocial.media.room import blaming_the_disk
 from strvsocial.media.sandbox import private_folder
-from strvsocial.media.video import Progress
 from strvsocial.settings import Settings
 from strvsocial.storage import Storage
 
@@ -47,30 +43,3 @@ async def store(storage: Storage, folder: Path, public_id: str, products: Sequen
         if away := failures.subgroup(Unavailable):
             raise away.exceptions[0] from failures
         raise
-
-
-@asynccontextmanager
-async def report_progress(database: Database, rows: Update) -> AsyncIterator[Progress]:
-    """Writes the progress to the rows, at most once a second, while the block runs."""
-    percent = 0
-
-    def on_progress(done: float) -> None:
-        nonlocal percent
-        percent = max(percent, min(99, int(100 * done)))
-
-    async def write() -> None:
-        written = 0
-        while True:
-            await asyncio.sleep(1)
-            if percent > written:
-                written = percent
-                with suppress(Exception):  # Only a number on a card: the work itself must not suffer.
-                    async with database.transaction() as db:
-                        await db.execute(rows.values(progress=written))
-
-    task = asyncio.create_task(write())
-    try:
-        yield on_progress
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""Server-sent events: `post.ready`, `post.failed`, `notification` and more, as they happen, for the viewer only."""
+"""Server-sent events: `post.ready`, `post.failed`, `post.progress`, `notification` and more, as they happen, for the viewer only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from litestar.di import NamedDependency
 from litestar.response import Stream
 
 from strvsocial.errors import TooManyRequests
-from strvsocial.live import Listener, News
+from strvsocial.live import PASSING, Listener, News
 from strvsocial.users.watch import Watch
 from strvsocial.web.shutdown import Shutdown
 from strvsocial.web.viewers import Viewer
@@ -72,5 +72,6 @@ async def _next(news: asyncio.Queue[News], endings: list[asyncio.Task[Any]]) -> 
 
 
 def as_event(news: News) -> str:
-    """News as a server-sent event."""
-    return f"event: {news.kind}\nid: {news.id}\ndata: {msgspec.json.encode(news.data).decode()}\n\n"
+    """News as a server-sent event, with an id to come back with when it is one that is remembered."""
+    number = "" if news.kind in PASSING else f"id: {news.id}\n"
+    return f"event: {news.kind}\n{number}data: {msgspec.json.encode(news.data).decode()}\n\n"

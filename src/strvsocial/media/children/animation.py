@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
@@ -20,6 +21,7 @@ BOX = 1280
 MILLISECONDS = Fraction(1, 1000)
 AS_BROWSERS_DO, TOO_SHORT = 100, 20
 """Milliseconds: browsers show a frame that wants less than 20 for 100."""
+TELL_SECONDS = 0.5
 
 
 class Refused(Exception):
@@ -38,8 +40,8 @@ def check(frames: int, width: int, height: int, request: dict[str, Any]) -> None
         raise Refused("too_large")
 
 
-def read_pages(request: dict[str, Any]) -> Iterator[tuple[Any, int]]:
-    """Frames of a GIF or WebP over white, each with its milliseconds."""
+def read_pages(request: dict[str, Any]) -> Iterator[tuple[Any, int, float]]:
+    """Frames of a GIF or WebP over white, each with its milliseconds and how much of all is read with it."""
     pyvips.operation_block_set("VipsForeignLoad", True)
     for loader in ("Webp", "Nsgif"):
         pyvips.operation_block_set(f"VipsForeignLoad{loader}", False)
@@ -55,11 +57,12 @@ def read_pages(request: dict[str, Any]) -> Iterator[tuple[Any, int]]:
     region = pyvips.Region.new(pages.cast("uchar"))
     for number in range(count):
         content = np.frombuffer(region.fetch(0, number * height, pages.width, height), np.uint8)
-        yield content.reshape(height, pages.width, 3), delays[number] if number < len(delays) else AS_BROWSERS_DO
+        delay = delays[number] if number < len(delays) else AS_BROWSERS_DO
+        yield content.reshape(height, pages.width, 3), delay, (number + 1) / count
 
 
-def read_animated_png(request: dict[str, Any]) -> Iterator[tuple[Any, int]]:
-    """Frames of an animated PNG over white, each with its milliseconds."""
+def read_animated_png(request: dict[str, Any]) -> Iterator[tuple[Any, int, float]]:
+    """Frames of an animated PNG over white, as `read_pages` gives them. The file does not say how many there are."""
     options = {"protocol_whitelist": "file", "format_whitelist": "apng", "codec_whitelist": "apng"}
     with av.open("file:source", format="apng", container_options=options) as container:
         stream = container.streams.video[0]
@@ -68,10 +71,11 @@ def read_animated_png(request: dict[str, Any]) -> Iterator[tuple[Any, int]]:
         for number, frame in enumerate(container.decode(stream)):
             check(number + 1, frame.width, frame.height, request)
             if before is not None:
-                yield flat(before), round(1000 * ((frame.time or 0) - (before.time or 0)))
+                yield flat(before), round(1000 * ((frame.time or 0) - (before.time or 0))), 0
             before = frame
         if before is not None:
-            yield flat(before), round(1000 * float((before.duration or 0) * (before.time_base or 0))) or AS_BROWSERS_DO
+            last = round(1000 * float((before.duration or 0) * (before.time_base or 0)))
+            yield flat(before), last or AS_BROWSERS_DO, 1
 
 
 def flat(frame: Any) -> Any:
@@ -87,12 +91,13 @@ def target_size(width: int, height: int) -> tuple[int, int]:
     return max(2, int(width * scale) // 2 * 2), max(2, int(height * scale) // 2 * 2)
 
 
-def encode(frames: Iterator[tuple[Any, int]], threads: int) -> tuple[int, int]:
-    """Writes `play.mp4`; returns the count of frames and the duration in milliseconds."""
+def encode(frames: Iterator[tuple[Any, int, float]], threads: int) -> tuple[int, int]:
+    """Writes `play.mp4`, saying how far it is; returns the count of frames and the duration in milliseconds."""
     count = now = 0
+    told = time.monotonic()
     with av.open("play.mp4", "w", options={"movflags": "+faststart", "fflags": "+bitexact"}) as output:
         stream = None
-        for picture, delay in frames:
+        for picture, delay, done in frames:
             if stream is None:
                 width, height = target_size(picture.shape[1], picture.shape[0])
                 options = {"preset": "veryfast", "crf": "21", "profile": "high"}
@@ -107,6 +112,9 @@ def encode(frames: Iterator[tuple[Any, int]], threads: int) -> tuple[int, int]:
             output.mux(stream.encode(frame))
             count += 1
             now += delay if delay >= TOO_SHORT else AS_BROWSERS_DO
+            if time.monotonic() - told > TELL_SECONDS:
+                told = time.monotonic()
+                print(f"progress={done:.3f}", flush=True)  # noqa: T201
         if stream is not None:
             output.mux(stream.encode(None))
     return count, now
