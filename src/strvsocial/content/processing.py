@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from strvsocial.content.progress import tell_progress
 from strvsocial.content.retrying import resume_sizes
 from strvsocial.content.settling import settle, settle_sizes
+from strvsocial.content.twins import adopt_twin
 from strvsocial.content.work import want_sizes
 from strvsocial.db import Database
 from strvsocial.errors import Unavailable
@@ -39,6 +40,7 @@ async def process_attachment(
         return
     failure: str | None = None
     try:
+        await adopt_twin(database, storage, attachment_id)
         await process(settings, database, storage, attachment_id, partial(tell_progress, attachment_id=attachment_id))
     except CannotDecode as error:
         failure = error.message

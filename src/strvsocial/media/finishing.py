@@ -6,7 +6,8 @@ Each step is stored and recorded by itself, so that work which is taken up again
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from strvsocial.media.failures import explain
 from strvsocial.media.models import Attachment, Rendition
 from strvsocial.media.previews import PREVIEW, STORYBOARD, make_preview, make_storyboard
 from strvsocial.media.probing import probe
-from strvsocial.media.products import Product
-from strvsocial.media.progress import Tell, nobody, report_progress
+from strvsocial.media.products import Made, Product
+from strvsocial.media.progress import Progress, Tell, nobody, report_progress
 from strvsocial.media.renditions import add
 from strvsocial.media.sandbox import DecoderFailed
+from strvsocial.media.sharing import forget
 from strvsocial.media.video import PLAY, join_rung, make_rungs
 from strvsocial.media.workplaces import store, workplace
 from strvsocial.settings import Settings
@@ -33,9 +35,11 @@ _FILM = (
     select(
         Attachment.public_id,
         Attachment.source_key,
+        Attachment.generation,
         Attachment.duration,
         Attachment.has_audio,
         Rendition.name,
+        Rendition.key,
         Rendition.role,
         Rendition.state,
         Rendition.width,
@@ -91,7 +95,7 @@ class _Film:
         return min(films, key=lambda row: row.width)
 
     async def finish(self, folder: Path) -> None:
-        await self._fetch(folder, self.donor.name)
+        await self._fetch(folder, self.donor)
         await self._make_previews(folder)
         await self._make_sizes(folder)
 
@@ -107,16 +111,15 @@ class _Film:
     async def _make_sizes(self, folder: Path) -> None:
         rungs = {row.name for row in self.wanted if row.role == "rung"}
         if rungs:
-            await self.storage.get_file(self.rows[0].source_key, folder / "source")
+            await self._fetch_source(folder)
             sound = self.donor.name if self.rows[0].has_audio else None
-            rows = update(Rendition).where(Rendition.attachment_id == self.attachment_id, Rendition.name.in_(rungs))
-            async with report_progress(self.database, rows, self.tell) as on_progress:
+            async with self._report(rungs) as on_progress:
                 made = await make_rungs(self.settings, folder, await probe(folder), rungs, sound, on_progress)
             await self._keep(folder, made)
         if any(row.name == PLAY for row in self.wanted):
             top = max((row for row in self.rows if row.role == "rung"), key=lambda row: row.width or 0)
             if not (folder / top.name).exists():
-                await self._fetch(folder, top.name)
+                await self._fetch(folder, top)
             await self._keep(folder, [await join_rung(folder, top.name, (top.width, top.height))])
 
     async def _try(self, folder: Path, name: str, making: Awaitable[Product]) -> None:
@@ -124,21 +127,76 @@ class _Film:
             made = await making
         except DecoderFailed as failure:
             log.warning("media.preview_failed", name=name, error=str(failure), log=failure.log[-500:])
-            row = update(Rendition).where(Rendition.attachment_id == self.attachment_id, Rendition.name == name)
-            async with self.database.transaction() as db:
-                await db.execute(row.values(state="failed", progress=0))
+            await self._go_without(name)
         else:
             await self._keep(folder, [made])
 
-    async def _fetch(self, folder: Path, name: str) -> None:
-        await self.storage.get_file(f"media/{self.rows[0].public_id}/{name}", folder / name)
+    async def _fetch_source(self, folder: Path) -> None:
+        await self.storage.get_file(self.rows[0].source_key, folder / "source")
+
+    async def _fetch(self, folder: Path, row: Any) -> None:
+        await self.storage.get_file(row.key, folder / row.name)
+
+    def _report(self, names: set[str]) -> AbstractAsyncContextManager[Progress]:
+        rows = update(Rendition).where(Rendition.attachment_id == self.attachment_id, Rendition.name.in_(names))
+        return report_progress(self.database, rows, self.tell)
+
+    async def _go_without(self, name: str) -> None:
+        row = update(Rendition).where(Rendition.attachment_id == self.attachment_id, Rendition.name == name)
+        async with self.database.transaction() as db:
+            await db.execute(row.values(state="failed", progress=0))
 
     async def _keep(self, folder: Path, products: list[Product]) -> None:
-        """Stores and records. Raises Gone when the film was deleted meanwhile; then nothing stays."""
-        public_id = self.rows[0].public_id
-        await store(self.storage, folder, public_id, products)
+        """Stores and records. Raises Gone when the film was deleted, or made anew, meanwhile; then nothing stays."""
+        public_id, generation = self.rows[0].public_id, self.rows[0].generation
+        await store(self.storage, folder, public_id, products, generation)
         async with self.database.transaction() as db:
-            is_there = await add(db, self.attachment_id, products, folder)
+            is_there = await add(db, self.attachment_id, products, folder, generation)
         if not is_there:
-            await self.storage.delete([product.key(public_id) for product in products])
+            await forget(self.database, self.storage, [product.key(public_id, generation) for product in products])
             raise Gone
+
+
+async def finish_at_once(settings: Settings, database: Database, storage: Storage, made: Made, folder: Path) -> Made:
+    """All of a film that was made anew in this folder, with what would else be made later; nothing is recorded yet.
+
+    Raises CannotDecode, DecoderFailed.
+    """
+    rows = [_Row(one, "ready", made) for one in made.products] + [_Row(one, "wanted", made) for one in made.wanted]
+    film = _AtOnce(settings, database, storage, 0, rows, nobody)
+    try:
+        await film.finish(folder)
+    except DecoderFailed as failure:
+        raise explain(failure, "video", settings.max_image_pixels) from failure
+    return replace(made, products=[*made.products, *film.made], wanted=[])
+
+
+@dataclass(frozen=True)
+class _AtOnce(_Film):
+    """A film whose files lie in the folder and that nobody waits for."""
+
+    made: list[Product] = field(default_factory=list)
+
+    async def _fetch_source(self, folder: Path) -> None:
+        """It is there."""
+
+    async def _fetch(self, folder: Path, row: Any) -> None:
+        """It is there."""
+
+    def _report(self, names: set[str]) -> AbstractAsyncContextManager[Progress]:
+        return nullcontext(lambda done: None)
+
+    async def _go_without(self, name: str) -> None:
+        """Without a row."""
+
+    async def _keep(self, folder: Path, products: list[Product]) -> None:
+        self.made.extend(products)
+
+
+class _Row:
+    """A product as if it were recorded."""
+
+    def __init__(self, product: Product, state: str, made: Made) -> None:
+        self.name, self.role, self.state = product.name, product.role, state
+        self.width, self.height = product.width, product.height
+        self.duration, self.has_audio = made.duration, made.has_audio

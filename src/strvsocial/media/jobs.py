@@ -8,22 +8,22 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from strvsocial.jobs import BULK, Claimed, Handler, Postpone, enqueue
 from strvsocial.media import sweeping
-from strvsocial.media.holding import BackupRuns, deleting
+from strvsocial.media.holding import BackupRuns
+from strvsocial.media.sharing import release
 
 DELETED_AT_ONCE = 500
 SWEEP_STORAGE = "media.sweep_storage"
 
 
 async def _delete_objects(context: Any, jobs: list[Claimed]) -> None:
-    """Deletes `keys` and everything below `prefix`. Deleting what is gone is no error."""
+    """Deletes `keys` and everything below `prefix`, but not what rows still name. Deleting what is gone is no error."""
     for job in jobs:
         keys = list(job.payload.get("keys", []))
         if prefix := job.payload.get("prefix"):
             keys += [found.key async for found in context.storage.list(prefix)]
         for start in range(0, len(keys), DELETED_AT_ONCE):
             try:
-                async with deleting(context.database):
-                    await context.storage.delete(keys[start : start + DELETED_AT_ONCE])
+                await release(context.database, context.storage, keys[start : start + DELETED_AT_ONCE])
             except BackupRuns as error:
                 raise Postpone(error.message, seconds=30) from error
 

@@ -6,12 +6,13 @@ import time
 from collections.abc import Awaitable
 from pathlib import Path
 
-from sqlalchemy import select, update
+from sqlalchemy import Row, select, update
 
 from strvsocial import meters
 from strvsocial.db import Database
 from strvsocial.media.audio import make_audio
 from strvsocial.media.failures import CannotDecode, damaged, explain
+from strvsocial.media.finishing import finish_at_once
 from strvsocial.media.gifs import make_gif
 from strvsocial.media.images import make_images
 from strvsocial.media.models import Attachment
@@ -20,12 +21,13 @@ from strvsocial.media.products import Made
 from strvsocial.media.progress import Progress, Tell, nobody, report_progress
 from strvsocial.media.renditions import record
 from strvsocial.media.sandbox import DecoderFailed
+from strvsocial.media.sharing import forget, share_original
 from strvsocial.media.video import make_video
 from strvsocial.media.workplaces import store, workplace
 from strvsocial.settings import Settings
 from strvsocial.storage import Storage
 
-__all__ = ["CannotDecode", "process"]
+__all__ = ["CannotDecode", "process", "renew"]
 
 
 async def process(
@@ -37,9 +39,8 @@ async def process(
     CannotDecode for hopeless files, TookTooLong, DecoderFailed or Unavailable (storage that is away, a full disk) for what
     may go better next time.
     """
-    async with database.read() as reader:
-        columns = Attachment.public_id, Attachment.kind, Attachment.status, Attachment.source_key
-        found = (await reader.execute(select(*columns).where(Attachment.id == attachment_id))).one_or_none()
+    await share_original(database, storage, attachment_id)
+    found = await _find(database, attachment_id)
     if found is None:
         return None
     if found.status == "ready":
@@ -49,11 +50,52 @@ async def process(
         row = update(Attachment).where(Attachment.id == attachment_id)
         async with report_progress(database, row, tell) as on_progress:
             made = await _measured(found.kind, make(settings, folder, found.kind, on_progress))
-        await store(storage, folder, found.public_id, made.products)
-        async with database.transaction() as db:
-            is_there = await record(db, attachment_id, made, folder)
+        return await _keep(database, storage, attachment_id, made, folder, found.generation)
+
+
+async def renew(
+    settings: Settings, database: Database, storage: Storage, attachment_id: int, generation: int
+) -> str | None:
+    """Makes everything of a ready attachment anew; what it has is served until all of the new is there.
+
+    Returns its kind, or None when there is nothing to do: it is gone, is not ready, or has this generation already.
+    Raises as `process` does.
+    """
+    found = await _find(database, attachment_id)
+    if found is None or found.status != "ready" or found.generation >= generation:
+        return None
+    async with workplace(settings) as folder:
+        await storage.get_file(found.source_key, folder / "source")
+        made = await _measured(found.kind, make(settings, folder, found.kind, _unheard))
+        if made.wanted:
+            made = await finish_at_once(settings, database, storage, made, folder)
+        return await _keep(database, storage, attachment_id, made, folder, generation)
+
+
+def _unheard(_: float) -> None:
+    """Nobody waits for it: the row's progress is that of what is shown."""
+
+
+async def _find(database: Database, attachment_id: int) -> Row[str, str, str, str, int] | None:
+    columns = Attachment.public_id, Attachment.kind, Attachment.status, Attachment.source_key, Attachment.generation
+    async with database.read() as reader:
+        return (await reader.execute(select(*columns).where(Attachment.id == attachment_id))).one_or_none()
+
+
+async def _keep(
+    database: Database, storage: Storage, attachment_id: int, made: Made, folder: Path, generation: int
+) -> str | None:
+    """Stores and records what was made. When nobody has a use for it any more, nothing stays behind."""
+    found = await _find(database, attachment_id)
+    if found is None:
+        return None
+    if found.generation > generation or (found.status == "ready" and found.generation == generation):
+        return str(found.kind)  # Somebody else was first, and others may refer to what they stored.
+    await store(storage, folder, found.public_id, made.products, generation)
+    async with database.transaction() as db:
+        is_there = await record(db, attachment_id, made, folder, generation)
     if not is_there:
-        await storage.delete([product.key(found.public_id) for product in made.products])
+        await forget(database, storage, [product.key(found.public_id, generation) for product in made.products])
         return None
     return made.kind
 

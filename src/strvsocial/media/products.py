@@ -8,6 +8,10 @@ from typing import Any
 
 from strvsocial.media.placeholders import placeholder
 
+PIPELINE = 1
+"""Which pipeline makes things. Raise it when equal bytes become something else than before: only what one pipeline made
+is shared between posts, and `strvsocial media reprocess --outdated` finds what an earlier one made."""
+
 MIMES = {
     "webp": "image/webp",
     "avif": "image/avif",
@@ -41,8 +45,10 @@ class Product:
         """False for what only the embedder reads."""
         return self.role not in ("pcm", "frames")
 
-    def key(self, attachment_public_id: str) -> str:
-        return f"{'media' if self.is_served else 'work'}/{attachment_public_id}/{self.name}"
+    def key(self, attachment_public_id: str, generation: int = 0) -> str:
+        """Where it lies. What is made anew lies beside what it will replace, which is served meanwhile."""
+        folder = f"{attachment_public_id}-{generation}" if generation else attachment_public_id
+        return f"{'media' if self.is_served else 'work'}/{folder}/{self.name}"
 
 
 @dataclass(frozen=True)

@@ -12,24 +12,24 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from strvsocial.media.attachments import want_deletion
 from strvsocial.media.models import Attachment, Rendition
-from strvsocial.media.products import Made, Product, size_of
+from strvsocial.media.products import PIPELINE, Made, Product, size_of
 
 
-async def record(db: AsyncSession, attachment_id: int, made: Made, folder: Path) -> bool:
-    """Records what was made; renditions of an earlier run that are no more go. False when the attachment is gone."""
-    attachment = await db.scalar(select(Attachment).where(Attachment.id == attachment_id).with_for_update())
-    if attachment is None:
+async def record(db: AsyncSession, attachment_id: int, made: Made, folder: Path, generation: int = 0) -> bool:
+    """Records what was made; renditions of an earlier run that are no more go. False when there is no use for it: the
+    attachment is gone, or has renditions of a later generation."""
+    attachment = await _find(db, attachment_id)
+    if attachment is None or attachment.generation > generation:
         return False
+    before = set(await db.scalars(select(Rendition.key).where(Rendition.attachment_id == attachment_id)))
+    attachment.generation, attachment.pipeline = generation, PIPELINE
     rows = [_row(attachment, product, size_of(folder, product.name)) for product in made.products]
     rows += [_row(attachment, product, None) for product in made.wanted]
     await _upsert(db, rows)
-    gone = await db.scalars(
-        delete(Rendition)
-        .where(Rendition.attachment_id == attachment_id, Rendition.name.not_in([row["name"] for row in rows]))
-        .returning(Rendition.key)
-    )
-    if keys := list(gone):
-        await want_deletion(db, keys)
+    others = Rendition.name.not_in([row["name"] for row in rows])
+    await db.execute(delete(Rendition).where(Rendition.attachment_id == attachment_id, others))
+    if gone := before - {row["key"] for row in rows}:
+        await want_deletion(db, sorted(gone))
     attachment.kind = made.kind
     attachment.status, attachment.failure, attachment.progress = "ready", None, 100
     attachment.width, attachment.height, attachment.duration = made.width, made.height, made.duration
@@ -37,13 +37,20 @@ async def record(db: AsyncSession, attachment_id: int, made: Made, folder: Path)
     return True
 
 
-async def add(db: AsyncSession, attachment_id: int, products: Sequence[Product], folder: Path) -> bool:
-    """Records what was made later than the rest. False when the attachment is gone."""
-    attachment = await db.scalar(select(Attachment).where(Attachment.id == attachment_id).with_for_update())
-    if attachment is None:
+async def add(
+    db: AsyncSession, attachment_id: int, products: Sequence[Product], folder: Path, generation: int = 0
+) -> bool:
+    """Records what was made later than the rest. False when there is no use for it, as for `record`."""
+    attachment = await _find(db, attachment_id)
+    if attachment is None or attachment.generation != generation:
         return False
     await _upsert(db, [_row(attachment, product, size_of(folder, product.name)) for product in products])
     return True
+
+
+async def _find(db: AsyncSession, attachment_id: int) -> Attachment | None:
+    """The attachment, locked: nothing adopts its renditions while they change."""
+    return await db.scalar(select(Attachment).where(Attachment.id == attachment_id).with_for_update())
 
 
 def _row(attachment: Attachment, product: Product, byte_size: int | None) -> dict[str, Any]:
@@ -54,7 +61,7 @@ def _row(attachment: Attachment, product: Product, byte_size: int | None) -> dic
         "role": product.role,
         "state": "wanted" if byte_size is None else "ready",
         "progress": 0 if byte_size is None else 100,
-        "key": product.key(attachment.public_id),
+        "key": product.key(attachment.public_id, attachment.generation),
         "mime": product.mime,
         "byte_size": byte_size or 0,
         "width": product.width,

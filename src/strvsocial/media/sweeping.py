@@ -21,6 +21,7 @@ from strvsocial.errors import StrvError
 from strvsocial.media import uploads
 from strvsocial.media.appending import remove_bytes
 from strvsocial.media.holding import BackupRuns, deleting
+from strvsocial.media.sharing import share_originals
 from strvsocial.storage import OpenMultipart, Storage
 
 log = structlog.get_logger()
@@ -187,6 +188,7 @@ async def sweep(database: Database, storage: Storage, *, orphans: bool) -> None:
     expired = await remove_expired(database, storage)
     if orphans:
         try:
+            shared = await share_originals(database, storage)
             found = await compare(database, storage)
             deleted = await delete_orphans(database, storage, [orphan.key for orphan in found.orphans])
             aborted = await abort_abandoned(database, storage)
@@ -201,6 +203,7 @@ async def sweep(database: Database, storage: Storage, *, orphans: bool) -> None:
         log.info(
             "media.swept",
             expired=expired,
+            shared=shared,
             objects=found.objects,
             deleted=deleted,
             aborted=aborted,

@@ -27,7 +27,9 @@ async def workplace(settings: Settings) -> AsyncIterator[Path]:
                 yield folder
 
 
-async def store(storage: Storage, folder: Path, public_id: str, products: Sequence[Product]) -> None:
+async def store(
+    storage: Storage, folder: Path, public_id: str, products: Sequence[Product], generation: int = 0
+) -> None:
     """Puts products into storage. Raises Unavailable when it is away."""
     slots = asyncio.Semaphore(UPLOADS_AT_ONCE)
 
@@ -38,7 +40,7 @@ async def store(storage: Storage, folder: Path, public_id: str, products: Sequen
     try:
         async with asyncio.TaskGroup() as group:
             for product in products:
-                group.create_task(put(product.name, product.key(public_id), product.mime))
+                group.create_task(put(product.name, product.key(public_id, generation), product.mime))
     except ExceptionGroup as failures:
         if away := failures.subgroup(Unavailable):
             raise away.exceptions[0] from failures

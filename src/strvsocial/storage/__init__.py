@@ -2,7 +2,7 @@
 
 Keys: `originals/{id}` as uploaded, `tails/{upload}` the beginning of a part that a resumable upload has yet to send the
 rest of, `media/{attachment}/{rendition}` served, `work/{attachment}/{name}` for the embedder only, `avatars/{id}.webp`
-served.
+served. What was made anew lies in `media/{attachment}-{generation}/`. Several rows may name one original or rendition.
 """
 
 from __future__ import annotations
