@@ -95,6 +95,8 @@ class Settings(BaseSettings):
     upload_part_bytes: int = Field(8 * 1024 * 1024, validation_alias="STRV_UPLOAD_PART_BYTES")
     upload_part_slots: int = Field(20, validation_alias="STRV_UPLOAD_PART_SLOTS")
     upload_ttl_seconds: int = Field(86_400, validation_alias="STRV_UPLOAD_TTL_SECONDS")
+    quota_bytes: int = Field(0, validation_alias="STRV_QUOTA_BYTES")
+    quota_daily_bytes: int = Field(0, validation_alias="STRV_QUOTA_DAILY_BYTES")
 
     backup_dir: str | None = Field(None, validation_alias="STRV_BACKUP_DIR")
     backup_passphrase: SecretStr | None = Field(None, validation_alias="STRV_BACKUP_PASSPHRASE")

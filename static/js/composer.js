@@ -15,6 +15,7 @@ export function compose(form) {
   const uploads = new Uploads({
     element: area.list,
     limits: Object.fromEntries(['image', 'gif', 'audio', 'video'].map((kind) => [kind, Number(form.dataset[`max${kind[0].toUpperCase()}${kind.slice(1)}`])])),
+    left: Number(form.dataset.left ?? Infinity),
     present: () => [...form.querySelectorAll('[data-medium]')].filter((row) => !row.querySelector('[name=remove]').checked).map((row) => row.dataset.kind),
     changed: () => { keep(); proceed() },
     complain: (message) => showErrors(form, message ? { file: message } : {}, ['file']),

@@ -22,6 +22,7 @@ export function objection(file, limits, others) {
   if (!kind || file.type === 'image/svg+xml') return `“${file.name}” is not a picture, GIF, sound or video that we take.`
   if (!file.size) return `“${file.name}” is empty.`
   if (file.size > limits[kind]) return `“${file.name}” has ${sizeOf(file.size)}; a ${names[kind]} may have ${sizeOf(limits[kind])}.`
+  if (file.size > limits.left) return `“${file.name}” has ${sizeOf(file.size)}, and you have ${sizeOf(Math.max(0, limits.left))} left.`
   if (!others.length) return
   if (kind !== 'image' || others.some((other) => other !== 'image')) return 'A post has up to 10 pictures, or one GIF, one sound or one video.'
   if (others.length >= 10) return 'A post has at most 10 pictures.'

@@ -144,9 +144,12 @@ class Item {
 }
 
 export class Uploads {
-  constructor({ element, limits, present, changed, complain }) {
-    Object.assign(this, { element, limits, present, complain, onChange: changed, items: [] })
+  constructor({ element, limits, left, present, changed, complain }) {
+    Object.assign(this, { element, limits, quota: left, present, complain, onChange: changed, items: [] })
   }
+
+  // What is left of the person's quota. Uploads of an earlier visit were counted when the page was made.
+  get left() { return this.items.reduce((left, item) => left - (item.file ? item.size : 0), this.quota) }
 
   changed() { this.onChange() }
 
@@ -158,7 +161,7 @@ export class Uploads {
         this.replace(lost, file)
         continue
       }
-      const problem = objection(file, this.limits, [...this.present(), ...this.items.map((item) => item.kind)])
+      const problem = objection(file, { ...this.limits, left: this.left }, [...this.present(), ...this.items.map((item) => item.kind)])
       if (problem) problems.push(problem)
       else this.put(new Item(this, { file, name: file.name, size: file.size, kind: kindOf(file) }))
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -75,7 +76,7 @@ async def shown(member: Member, post_id: str) -> list[int]:
 
 async def run(site: Site, statement: str, **values: Any) -> list[Any]:
     async with site.database.transaction() as db:
-        found = await db.execute(text(statement), values)
+        found: Any = await db.execute(text(statement), values)
         return list(found.all()) if found.returns_rows else []
 
 
@@ -95,7 +96,7 @@ async def test_two_people_post_the_same_bytes(site: Site) -> None:
     assert await work(site, DELETE) > 0
     assert await stored(site) == once
     assert set(await shown(bob, second)) == {200}
-    assert (await sweeping.compare(site.database, storage_of(site), sweeping.timedelta(0))).orphans == []
+    assert (await sweeping.compare(site.database, storage_of(site), timedelta(0))).orphans == []
 
     assert (await bob.api("DELETE", f"/posts/{second}")).status_code == 204
     assert await work(site, DELETE) > 0
@@ -251,7 +252,7 @@ async def test_a_worker_that_dies_between_storing_and_recording_leaves_what_the_
     found = await sweeping.compare(site.database, storage)
     assert (found.orphans, found.multiparts) == ([], [])  # Young: somebody may be about to record it.
     await work(site, (PROCESS_ATTACHMENT,))
-    now = sweeping.timedelta(0)
+    now = timedelta(0)
     found = await sweeping.compare(site.database, storage, now)
     assert [orphan.key for orphan in found.orphans] == [f"media/{mine.public_id}-7/w64.webp"]
     await sweeping.delete_orphans(site.database, storage, [orphan.key for orphan in found.orphans])

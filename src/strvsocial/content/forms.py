@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from strvsocial.content.posts import find_published, publish
 from strvsocial.errors import BadInput, TooLarge
 from strvsocial.media.attachments import want_deletion
 from strvsocial.media.incoming import FORM_BYTES, Form, FormRules, StoredFile, discard, receive_form
+from strvsocial.media.quotas import Room
 from strvsocial.media.uploads import claim_uploads
 from strvsocial.settings import Settings
 from strvsocial.storage import Storage
@@ -38,13 +40,16 @@ async def publish_sent(request: AnyRequest, db: AsyncSession, storage: Storage, 
 
     Whatever is raised, no bytes that were sent stay behind, and uploads that were named stay unused.
     """
-    fields, files = await _read(request, storage, settings, _NEW)
+    room = _room_for(request, settings, me)
+    fields, files = await _read(request, storage, settings, _NEW, room)
     # A plain form cannot send a header: it has the key in a hidden field.
     key = request.headers.get("idempotency-key", _one(fields, "idempotency_key") or None)
     try:
         if key and len(key) <= 200 and "\0" not in key and (earlier := await find_published(db, me.id, key)):
+            await room.settle(db, 0)
             await want_deletion(db, [file.key for file in files])
             return earlier
+        await room.settle(db, sum(file.byte_size for file in files))
         draft = Draft(
             title=_one(fields, "title") or "",
             text=_one(fields, "text") or "",
@@ -56,6 +61,7 @@ async def publish_sent(request: AnyRequest, db: AsyncSession, storage: Storage, 
         return await publish(db, me.id, draft)
     except BaseException:
         await discard(storage, files)
+        await room.give_back(db)
         raise
 
 
@@ -63,8 +69,10 @@ async def edit_sent(
     request: AnyRequest, db: AsyncSession, storage: Storage, settings: Settings, me: Viewer, public_id: str
 ) -> Post:
     """Edits one's own post with what a request sends. In a form, an empty `tags` field means no tags."""
-    fields, files = await _read(request, storage, settings, _EDIT)
+    room = _room_for(request, settings, me)
+    fields, files = await _read(request, storage, settings, _EDIT, room)
     try:
+        await room.settle(db, sum(file.byte_size for file in files))
         changes = Changes(
             title=_one(fields, "title"),
             text=_one(fields, "text"),
@@ -78,17 +86,30 @@ async def edit_sent(
         return await edit(db, me, public_id, changes)
     except BaseException:
         await discard(storage, files)
+        await room.give_back(db)
         raise
 
 
-async def _read(request: AnyRequest, storage: Storage, settings: Settings, rules: Mapping[str, int]) -> Form:
+def _room_for(request: AnyRequest, settings: Settings, me: Viewer) -> Room:
+    length = request.headers.get("content-length", "")
+    return Room(request.app.state.database, settings, me.id, int(length) if length.isdecimal() else None)
+
+
+async def _read(
+    request: AnyRequest, storage: Storage, settings: Settings, rules: Mapping[str, int], room: Room
+) -> Form:
     if request.headers.get("content-type", "").split(";", 1)[0].strip().lower() == "application/json":
         form = Form(await _read_json(request, rules), [])
     else:
-        form = await receive_form(request, storage, settings, FormRules(fields=rules))
+        try:
+            form = await receive_form(request, storage, settings, FormRules(fields=rules), room)
+        except BaseException:
+            await asyncio.shield(room.give_back())
+            raise
     repeated = [name for name in _ONCE if len(form.fields.get(name, ())) > 1]
     if repeated:
         await discard(storage, form.files)
+        await room.give_back()
         raise BadInput(fields=dict.fromkeys(repeated, "Give this once."))
     return form
 

@@ -14,6 +14,7 @@ from strvsocial.content import posts
 from strvsocial.content.forms import edit_sent, publish_sent
 from strvsocial.errors import BadInput, StrvError, TooLarge, Unavailable, UnsupportedMedia
 from strvsocial.ids import new_id
+from strvsocial.media.quotas import find_limited
 from strvsocial.settings import Settings
 from strvsocial.storage import Storage
 from strvsocial.storage.health import StorageHealth
@@ -31,8 +32,8 @@ SiteSettings = NamedDependency[Settings]
 
 @get("/create", name="content.posts.new", include_in_schema=False)
 async def show_create(request: AnyRequest, me: Me) -> PageResponse:
-    trouble = await _files_trouble(request)
-    return page("content/posts/create.html", fields={}, values={}, message="", key=new_id(), trouble=trouble)
+    about = await _about_files(request, me)
+    return page("content/posts/create.html", fields={}, values={}, message="", key=new_id(), **about)
 
 
 @post(
@@ -47,8 +48,8 @@ async def create(request: AnyRequest, db: Db, storage: SiteStorage, settings: Si
     try:
         made = await publish_sent(request, db, storage, settings, me)
     except (BadInput, TooLarge, UnsupportedMedia, Unavailable) as error:
-        trouble = await _files_trouble(request)
-        return _refuse(request, "content/posts/create.html", error, key=new_id(), trouble=trouble)
+        about = await _about_files(request, me)
+        return _refuse(request, "content/posts/create.html", error, key=new_id(), **about)
     return see(f"/p/{made.public_id}")
 
 
@@ -56,8 +57,8 @@ async def create(request: AnyRequest, db: Db, storage: SiteStorage, settings: Si
 async def show_edit(request: AnyRequest, reader: Reader, me: Me, post_id: FromPath[str]) -> PageResponse:
     await posts.check_own(reader, me, post_id)
     shown = await posts.get_visible(reader, me, post_id)
-    trouble = await _files_trouble(request)
-    return page("content/posts/edit.html", post=shown, fields={}, values={}, message="", trouble=trouble)
+    about = await _about_files(request, me)
+    return page("content/posts/edit.html", post=shown, fields={}, values={}, message="", **about)
 
 
 @post(
@@ -70,21 +71,24 @@ async def show_edit(request: AnyRequest, reader: Reader, me: Me, post_id: FromPa
 async def edit(
     request: AnyRequest, db: Db, storage: SiteStorage, settings: SiteSettings, me: Me, post_id: FromPath[str]
 ) -> Response[Any]:
-    connection = await db.connection()
-    await posts.check_own(connection, me, post_id)
+    await posts.check_own(await db.connection(), me, post_id)
     try:
         await edit_sent(request, db, storage, settings, me, post_id)
     except (BadInput, TooLarge, UnsupportedMedia, Unavailable) as error:
-        shown = await posts.get_visible(connection, me, post_id)
-        return _refuse(request, "content/posts/edit.html", error, post=shown, trouble=await _files_trouble(request))
+        shown = await posts.get_visible(await db.connection(), me, post_id)
+        about = await _about_files(request, me)
+        return _refuse(request, "content/posts/edit.html", error, post=shown, **about)
     return see(f"/p/{post_id}")
 
 
-async def _files_trouble(request: AnyRequest) -> str:
-    """Why no file can be taken now, for people; empty when all is well."""
-    health: StorageHealth = request.app.state.storage_health
+async def _about_files(request: AnyRequest, me: Viewer) -> dict[str, Any]:
+    """`trouble`: why no file can be taken now, for people, empty when all is well; `quota` of who has one."""
+    state = request.app.state
+    health: StorageHealth = state.storage_health
     trouble = await health.find_trouble()
-    return trouble.message if trouble else ""
+    async with state.database.read() as reader:
+        quota = await find_limited(reader, state.settings, me.id)
+    return {"trouble": trouble.message if trouble else "", "quota": quota}
 
 
 def _refuse(request: AnyRequest, template: str, error: StrvError, **context: Any) -> PageResponse:

@@ -83,7 +83,7 @@ async def show_options(settings: NamedDependency[Settings]) -> Response[None]:
     status_code=201,
     summary="Announce an upload",
     opt=says(
-        {**_OTHER_VERSION, "413": "Larger than any file may be."},
+        {**_OTHER_VERSION, "413": "Larger than any file may be, or than what is left of the quota."},
         headers={
             **_VERSION_HEADER,
             "Upload-Length": _BYTES,

@@ -22,6 +22,7 @@ from strvsocial.errors import BadInput, StrvError, TooLarge, UnsupportedMedia
 from strvsocial.ids import new_id
 from strvsocial.media.bodies import get_part_slots, read_body
 from strvsocial.media.parts import PartSlots, PartWriter
+from strvsocial.media.quotas import Room
 from strvsocial.media.signatures import HEAD_BYTES, Kind, get_kind
 from strvsocial.settings import MB, Settings
 from strvsocial.storage import Storage
@@ -69,19 +70,23 @@ class FormRules:
         return FORM_BYTES + (self.most_files * self.max_file_bytes if self.max_file_bytes else files)
 
 
-async def receive_form(request: Request[Any, Any, Any], storage: Storage, settings: Settings, rules: FormRules) -> Form:
-    """Reads a form and stores its files. Whatever is raised, nothing that was sent stays behind.
+async def receive_form(
+    request: Request[Any, Any, Any], storage: Storage, settings: Settings, rules: FormRules, room: Room | None = None
+) -> Form:
+    """Reads a form and stores its files, for which there is `room`. Whatever is raised, nothing that was sent stays behind.
 
-    Raises BadInput for fields that are unknown, too long or too many, for empty files and broken forms; TooLarge;
-    UnsupportedMedia for content that we do not take; BrokenOff when the client went away; Unavailable.
+    Raises BadInput for fields that are unknown, too long or too many, for empty files and broken forms; TooLarge,
+    QuotaExceeded among them; UnsupportedMedia for content that we do not take; BrokenOff when the client went away; Unavailable.
     """
     content_type, options = parse_options_header(request.headers.get("content-type", ""))
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > rules.max_body_bytes(settings):
         raise TooLarge
+    if room is not None:
+        await room.announce(int(length) - FORM_BYTES if length.isdecimal() else 0)
     state = request.app.state
     health, slots = get_storage_health(state, storage), get_part_slots(state, settings)
-    reading = _Reading(rules, settings, storage, health, slots)
+    reading = _Reading(rules, settings, storage, health, slots, room)
     # A page that must say what was wrong shows what had been written so far.
     request.state.form_fields = reading.fields
     if content_type == "application/x-www-form-urlencoded":
@@ -151,6 +156,7 @@ class _Reading:
     storage: Storage
     health: StorageHealth
     slots: PartSlots
+    room: Room | None = None
     fields: dict[str, list[str]] = field(default_factory=dict)
     files: list[StoredFile] = field(default_factory=list)
     wrong: dict[str, str] = field(default_factory=dict)
@@ -167,6 +173,8 @@ class _Reading:
         elif event is None:
             await self._end()
         elif self._file is not None:
+            if self.room is not None:
+                await self.room.take(len(event))
             await self._file.write(event)
         else:
             self._value_bytes += len(event)

@@ -21,6 +21,7 @@ from strvsocial.errors import StrvError
 from strvsocial.media import uploads
 from strvsocial.media.appending import remove_bytes
 from strvsocial.media.holding import BackupRuns, deleting
+from strvsocial.media.quotas import forget_holds
 from strvsocial.media.sharing import share_originals
 from strvsocial.storage import OpenMultipart, Storage
 
@@ -177,6 +178,7 @@ async def remove_expired(database: Database, storage: Storage) -> int:
     async with deleting(database):
         async with database.transaction() as db:
             expired = await uploads.forget_expired(db)
+            await forget_holds(db)
         for row in expired:
             if row.state != "used":
                 await remove_bytes(storage, row.public_id, row.key, row.multipart_id)

@@ -22,6 +22,7 @@ from strvsocial.errors import BadInput, Conflict, NotFound, StrvError, TooLarge,
 from strvsocial.ids import new_id
 from strvsocial.media.incoming import StoredFile, clean_filename
 from strvsocial.media.models import Upload
+from strvsocial.media.quotas import take
 from strvsocial.settings import MB, Settings
 
 LEASE_SECONDS = 6
@@ -135,7 +136,7 @@ def tail_key(public_id: str) -> str:
 
 
 async def create(db: AsyncSession, user_id: int, length: int, filename: str, settings: Settings) -> Upload:
-    """A new upload of `length` bytes. Raises BadInput, TooLarge, TooManyRequests."""
+    """A new upload of `length` bytes. Raises BadInput, TooLarge, QuotaExceeded, TooManyRequests."""
     largest = max(settings.max_bytes(media_type) for media_type in ("image", "gif", "audio", "video"))
     if length == 0:
         raise BadInput(fields={"file": "This file is empty."})
@@ -144,6 +145,7 @@ async def create(db: AsyncSession, user_id: int, length: int, filename: str, set
     if (await db.scalar(_CREATED.where(Upload.user_id == user_id)) or 0) >= MOST_UNUSED:
         message = f"You have {MOST_UNUSED} uploads that no post uses. Please use or remove some first."
         raise TooManyRequests(message, retry_after=600)
+    await take(db, settings, user_id, length)
     upload = Upload(
         public_id=new_id(),
         user_id=user_id,

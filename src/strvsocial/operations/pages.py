@@ -187,7 +187,7 @@ async def show_people(
     cursor: Cursor = None,
     done: Done = "",
 ) -> PageResponse:
-    found = await people.list_people(reader, q, only=only, cursor=cursor)
+    found = await people.list_people(reader, request.app.state.settings, q, only=only, cursor=cursor)
     leading = urlencode({"q": q, "only": only, "cursor": found.next}) if found.next else ""
     following = f"/admin/people?{leading}" if leading else None
     return _show(request, PEOPLE, people=found.items, q=q, chosen=only, next=following, note=_told(done))

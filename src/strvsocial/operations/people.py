@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from strvsocial.errors import Conflict, NotFound
+from strvsocial.settings import Settings
 from strvsocial.users import accounts, audit, sessions, tokens
 from strvsocial.users.avatars import avatar_url
 from strvsocial.users.names import username_key
@@ -27,7 +28,10 @@ _LIST = text(
       (select count(*) from api_tokens where user_id = u.id) as tokens,
       (select coalesce(sum(a.byte_size + coalesce(
           (select sum(byte_size) from renditions where attachment_id = a.id), 0)), 0)::bigint
-        from attachments a join posts p on p.id = a.post_id where p.author_id = u.id) as bytes
+        from attachments a join posts p on p.id = a.post_id where p.author_id = u.id) as bytes,
+      (select coalesce(sum(a.byte_size), 0)::bigint
+        from attachments a join posts p on p.id = a.post_id where p.author_id = u.id) as original_bytes,
+      coalesce(u.quota_bytes, :total) as quota_bytes, coalesce(u.quota_daily_bytes, :daily) as quota_daily_bytes
     from users u
     where u.username_key not like E'\x7f%' and (cast(:before as bigint) is null or u.id < :before)
       and (:q = '' or u.username_key like :pattern or u.email_key like :pattern or u.display_name ilike :pattern)
@@ -38,7 +42,7 @@ _LIST = text(
 
 
 class PersonView(msgspec.Struct, frozen=True):
-    """A person and what is theirs. `bytes` are those of everything stored for their posts."""
+    """A person and what is theirs. `bytes` are those of everything stored for their posts; quotas of 0 are no limit."""
 
     username: str
     display_name: str
@@ -53,16 +57,26 @@ class PersonView(msgspec.Struct, frozen=True):
     sessions: int
     tokens: int
     bytes: int
+    original_bytes: int
+    quota_bytes: int
+    quota_daily_bytes: int
 
 
 async def list_people(
-    reader: AsyncConnection, q: str = "", *, only: str = "", cursor: str | None = None, limit: int = 30
+    reader: AsyncConnection,
+    settings: Settings,
+    q: str = "",
+    *,
+    only: str = "",
+    cursor: str | None = None,
+    limit: int = 30,
 ) -> Page[PersonView]:
     """People whose name, display name or address holds `q`, the newest first; `only` suspended ones, or admins."""
     after = decode_cursor(cursor, (int,))
     words = username_key(q.strip().lstrip("@")[:100])
     wanted = {"q": words, "pattern": f"%{words.translate(_ESCAPED)}%", "only": only}
-    found = await reader.execute(_LIST, {**wanted, "before": after[0] if after else None, "limit": limit + 1})
+    ours = {"total": settings.quota_bytes, "daily": settings.quota_daily_bytes}
+    found = await reader.execute(_LIST, {**wanted, **ours, "before": after[0] if after else None, "limit": limit + 1})
     rows = found.all()
     more = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
     return Page([_as_person(row) for row in rows[:limit]], more)

@@ -29,6 +29,7 @@ Db = NamedDependency[AsyncSession]
 Reader = NamedDependency[AsyncConnection]
 Me = NamedDependency[Viewer]
 MaybeViewer = NamedDependency[Viewer | None]
+SiteSettings = NamedDependency[Settings]
 Username = FromPath[str]
 
 FILE_FORM = {
@@ -65,13 +66,13 @@ async def delete_token(db: Db, me: Me) -> None:
 
 
 @get("/me", tags=["me"], summary="Who am I")
-async def get_me(reader: Reader, me: Me) -> MeView:
+async def get_me(reader: Reader, settings: SiteSettings, me: Me) -> MeView:
     """The signed-in person."""
-    return await profiles.get_me(reader, me)
+    return await profiles.get_me(reader, settings, me)
 
 
 @patch("/me", tags=["me"], opt=takes(ProfileChange), summary="Change my profile")
-async def change_profile(request: AnyRequest, db: Db, me: Me) -> MeView:
+async def change_profile(request: AnyRequest, db: Db, settings: SiteSettings, me: Me) -> MeView:
     """Changes what is sent and leaves the rest."""
     change = await read_input(request, ProfileChange)
     themes: frozenset[str] = request.app.state.themes
@@ -80,7 +81,7 @@ async def change_profile(request: AnyRequest, db: Db, me: Me) -> MeView:
     await accounts.update_profile(
         db, me, username=change.username, display_name=change.display_name, bio=change.bio, theme=change.theme
     )
-    return await profiles.get_me(await db.connection(), me)
+    return await profiles.get_me(await db.connection(), settings, me)
 
 
 @put("/me/password", tags=["me"], status_code=204, opt=takes(PasswordChange), summary="Change my password")
@@ -101,7 +102,7 @@ async def change_email(request: AnyRequest, db: Db, database: NamedDependency[Da
 
 @delete("/me", tags=["me"], opt=takes(AccountDeletion), summary="Delete my account")
 async def delete_me(
-    request: AnyRequest, db: Db, database: NamedDependency[Database], settings: NamedDependency[Settings], me: Me
+    request: AnyRequest, db: Db, database: NamedDependency[Database], settings: SiteSettings, me: Me
 ) -> Response[None]:
     """Hides the account at once and removes everything of it soon after."""
     await limit_confirmations(request)
@@ -118,12 +119,12 @@ async def delete_me(
     summary="Change my picture",
 )
 async def change_avatar(
-    request: AnyRequest, db: Db, storage: NamedDependency[Storage], settings: NamedDependency[Settings], me: Me
+    request: AnyRequest, db: Db, storage: NamedDependency[Storage], settings: SiteSettings, me: Me
 ) -> MeView:
     """Takes a picture; a worker cuts it square and makes it mine within seconds (event `avatar.ready`)."""
     file = await avatars.receive_avatar(request, storage, settings)
     await avatars.change_avatar(db, me, file)
-    return await profiles.get_me(await db.connection(), me)
+    return await profiles.get_me(await db.connection(), settings, me)
 
 
 @delete("/me/avatar", tags=["me"], summary="Remove my picture")

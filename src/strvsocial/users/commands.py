@@ -18,10 +18,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from strvsocial.console import AsJson, DryRun
 from strvsocial.errors import StrvError
+from strvsocial.media.quotas import get_quota
 from strvsocial.services import open_database
+from strvsocial.settings import get_settings
 from strvsocial.users import accounts, audit
 from strvsocial.users.models import ApiToken, Session, User
 from strvsocial.users.names import username_key
+from strvsocial.users.quotas import parse_limit, set_limit
+from strvsocial.web.formats import size
 
 app = typer.Typer(no_args_is_help=True, help="People: create, list, promote, suspend.")
 
@@ -130,6 +134,53 @@ def reset_password(
     change = {"password": password if generate and not dry_run else "changed"}
     act = partial(accounts.reset_password, username=username, password=password)
     _change("users.reset_password", username, change, act, dry_run, as_json)
+
+
+@app.command()
+def quota(
+    username: Name,
+    total: Annotated[
+        str | None, typer.Option(help="How much they may keep here: 50GB, default (the site's) or unlimited.")
+    ] = None,
+    daily: Annotated[
+        str | None, typer.Option(help="How much they may bring within 24 hours: 5GB, default or unlimited.")
+    ] = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Shows how much a person keeps here and may keep, or changes that."""
+
+    async def work(db: AsyncSession) -> dict[str, Any]:
+        wanted = {"total": total, "daily": daily}
+        changes = {name: parse_limit(value, f"--{name}") for name, value in wanted.items() if value is not None}
+        found = (
+            await db.execute(select(User.id, User.username).where(User.username_key == username_key(username)))
+        ).one_or_none()
+        if found is None:
+            raise StrvError(f"There is nobody called {username!r}.")
+        for name, value in changes.items():
+            await set_limit(db, found.id, name, value)
+        answer = {"username": found.username, **msgspec.to_builtins(await get_quota(db, get_settings(), found.id))}
+        if dry_run:
+            await db.rollback()
+            return {**answer, "dry_run": True}
+        if changes:
+            told = {name: wanted[name] for name in changes}
+            await audit.record(db, None, "users.quota", found.username, **told)
+        return answer
+
+    result = _in_transaction(work)
+    if as_json:
+        typer.echo(msgspec.json.encode(result).decode())
+        return
+    if total or daily:
+        typer.echo(f"{'Would change' if dry_run else 'Changed'} {result['username']}:")
+    for used, most, title in (
+        ("used_bytes", "total_bytes", "kept"),
+        ("daily_used_bytes", "daily_bytes", "last 24 hours"),
+    ):
+        limit = size(result[most]) if result[most] is not None else "unlimited"
+        typer.echo(f"  {title:<14} {size(result[used])} of {limit}")
 
 
 def _change(

@@ -29,6 +29,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
 from strvsocial.errors import NotFound
+from strvsocial.media.quotas import get_quota
+from strvsocial.settings import Settings
 from strvsocial.users.avatars import avatar_url
 from strvsocial.users.models import Follow, User
 from strvsocial.users.names import username_key
@@ -124,7 +126,7 @@ async def get_user(reader: AsyncConnection, viewer: Viewer | None, username: str
     return as_user(row, viewer)
 
 
-async def get_me(reader: AsyncConnection, viewer: Viewer) -> MeView:
+async def get_me(reader: AsyncConnection, settings: Settings, viewer: Viewer) -> MeView:
     """The viewer, with what only they may see."""
     row = (await reader.execute(_ME, {"viewer_id": viewer.id})).one_or_none()
     if row is None:
@@ -135,6 +137,7 @@ async def get_me(reader: AsyncConnection, viewer: Viewer) -> MeView:
         email=row.email,
         role=row.role,
         theme=row.theme,
+        quota=await get_quota(reader, settings, viewer.id),
     )
 
 

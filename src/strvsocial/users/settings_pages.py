@@ -46,8 +46,10 @@ class TokenName(Struct, kw_only=True):
 
 
 @get("/settings", name="users.settings.show", include_in_schema=False)
-async def show(reader: Reader, me: Me, saved: Annotated[str, QueryParameter(max_length=20)] = "") -> PageResponse:
-    return await _show(reader, me, saved=saved if saved in _SECTIONS else "")
+async def show(
+    request: AnyRequest, reader: Reader, me: Me, saved: Annotated[str, QueryParameter(max_length=20)] = ""
+) -> PageResponse:
+    return await _show(request, reader, me, saved=saved if saved in _SECTIONS else "")
 
 
 @post("/settings/profile", name="users.settings.profile", include_in_schema=False, status_code=200)
@@ -143,7 +145,7 @@ async def make_token(request: AnyRequest, db: Db, me: Me) -> Response[Any]:
         token = await tokens.create(db, me.id, sent.name)
     except BadInput as error:
         return await _refuse(request, db, me, "tokens", error)
-    return await _show(await db.connection(), me, new_token=token, headers={"Cache-Control": "no-store"})
+    return await _show(request, await db.connection(), me, new_token=token, headers={"Cache-Control": "no-store"})
 
 
 @post("/settings/tokens/{token_id:int}/end", name="users.settings.end_token", include_in_schema=False, status_code=200)
@@ -169,6 +171,7 @@ async def delete_account(
 
 async def _refuse(request: AnyRequest, db: AsyncSession, me: Viewer, section: str, error: StrvError) -> PageResponse:
     return await _show(
+        request,
         await db.connection(),
         me,
         status=error.status,
@@ -179,7 +182,9 @@ async def _refuse(request: AnyRequest, db: AsyncSession, me: Viewer, section: st
     )
 
 
-async def _show(reader: AsyncConnection, me: Viewer, *, status: int = 200, **context: Any) -> PageResponse:
+async def _show(
+    request: AnyRequest, reader: AsyncConnection, me: Viewer, *, status: int = 200, **context: Any
+) -> PageResponse:
     blank: dict[str, Any] = {
         "failed": "",
         "saved": "",
@@ -192,7 +197,7 @@ async def _show(reader: AsyncConnection, me: Viewer, *, status: int = 200, **con
     return page(
         "users/settings/show.html",
         status=status,
-        user=await profiles.get_me(reader, me),
+        user=await profiles.get_me(reader, request.app.state.settings, me),
         sessions=await sessions.list_sessions(reader, me),
         tokens=await tokens.list_tokens(reader, me),
         **{**blank, **context},

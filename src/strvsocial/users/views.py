@@ -6,6 +6,8 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from strvsocial.media.quotas import Quota
+
 
 class UserCounts(Struct, frozen=True):
     posts: int
@@ -46,11 +48,12 @@ class AuthorView(Struct, frozen=True, kw_only=True):
 
 
 class MeView(UserView, frozen=True, kw_only=True):
-    """The viewer, with what only they may see."""
+    """The viewer, with what only they may see. `quota` is in bytes; null where there is no limit."""
 
     email: str
     role: str
     theme: str
+    quota: Quota
 
 
 class TokenView(Struct, frozen=True):
