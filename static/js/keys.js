@@ -2,9 +2,8 @@ import { fresh, onContent } from './content.js'
 
 // j k: next and previous post · n: new post · /: search · g: home · ?: this list. Off in fields, and for whoever turns them off.
 const setting = 'keys'
-const isOn = () => localStorage.getItem(setting) !== 'off'
+export const isOn = () => localStorage.getItem(setting) !== 'off'
 const help = [['j', 'Next post'], ['k', 'Previous post'], ['Enter', 'Open the post'], ['n', 'New post'], ['/', 'Search'], ['g', 'Home'], ['?', 'This list'], ['Esc', 'Close']]
-
 
 function step(by) {
   const posts = [...document.querySelectorAll('main .post:not([data-single]), main .tile')]
@@ -16,16 +15,17 @@ function step(by) {
   next.scrollIntoView({ block: 'start', behavior: matchMedia('(prefers-reduced-motion: reduce)').matches ? 'auto' : 'smooth' })
 }
 
-function show() {
+export function showKeys(list, title) {
   const dialog = document.createElement('dialog')
   dialog.className = 'dialog'
-  dialog.setAttribute('aria-label', 'Keyboard shortcuts')
-  dialog.innerHTML = `<div class="stack tight"><h2>Keyboard shortcuts</h2><dl class="keys">${help.map(([key, what]) => `<dt><kbd>${key}</kbd></dt><dd>${what}</dd>`).join('')}</dl><p class="dim">They can be turned off in the settings.</p><div class="actions"><button class="btn" type="button">Close</button></div></div>`
+  dialog.setAttribute('aria-label', title)
+  dialog.innerHTML = `<div class="stack tight"><h2>${title}</h2><dl class="keys">${list.map(([key, what]) => `<dt><kbd>${key}</kbd></dt><dd>${what}</dd>`).join('')}</dl><p class="dim">They can be turned off in the settings.</p><div class="actions"><button class="btn" type="button">Close</button></div></div>`
   dialog.addEventListener('close', () => dialog.remove())
   dialog.addEventListener('click', (event) => (event.target === dialog || event.target.closest('button')) && dialog.close())
   document.body.append(dialog)
   dialog.showModal()
 }
+const show = () => showKeys(help, 'Keyboard shortcuts')
 
 const actions = {
   j: () => step(1),

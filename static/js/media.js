@@ -1,70 +1,36 @@
-import { fresh, icon } from './content.js'
 import { report } from './beacons.js'
+import { start as startFilms } from './films.js'
+import { start as startGifs } from './gifs.js'
 
-// One thing plays at a time, and nothing plays where nobody looks. Without scripts the browser's own controls do all this.
-const still = matchMedia('(prefers-reduced-motion: reduce)')
+export { button } from './elements.js'
+
+// One thing plays at a time, and no film of a list plays where nobody looks. Without scripts the browser's own controls
+// do all this.
+const DECOR = '.preview, [data-gif] video'
+const reported = new WeakSet()
 
 document.addEventListener('play', (event) => {
-  if (event.target.muted && event.target.loop) return
+  const medium = event.target
+  if (medium.matches(DECOR)) return
   for (const other of document.querySelectorAll('audio, video')) {
-    if (other !== event.target && !(other.muted && other.loop)) other.pause()
+    if (other !== medium && !other.matches(DECOR)) other.pause()
   }
-  const post = event.target.closest('[data-post]')
-  if (post) report(post, 'play')
+  const post = medium.closest('[data-post]')
+  // Another size of a film begins to play as well, but nobody played anything new.
+  if (!post || reported.has(medium)) return
+  reported.add(medium)
+  report(post, 'play')
 }, true)
 
 const watch = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
-    if (!isIntersecting) target.pause()
-    else if (target.closest('[data-gif]') && !still.matches && !target.dataset.held) target.play().catch(() => {})
+    if (!isIntersecting && document.pictureInPictureElement !== target) target.pause()
   }
 }, { threshold: 0.35 })
 
-export function button(className, name, label) {
-  const made = document.createElement('button')
-  made.type = 'button'
-  made.className = className
-  made.setAttribute('aria-label', label)
-  made.append(icon(name))
-  return made
-}
-
-function enhanceGif(figure) {
-  const video = figure.querySelector('video')
-  video.controls = false
-  const toggle = button('over pause', 'play', 'Play animation')
-  const show = () => {
-    toggle.setAttribute('aria-label', video.paused ? 'Play animation' : 'Pause animation')
-    toggle.replaceChildren(icon(video.paused ? 'play' : 'pause'))
-  }
-  toggle.addEventListener('click', () => {
-    if (video.paused) { delete video.dataset.held; video.play().catch(() => {}) }
-    else { video.dataset.held = 'true'; video.pause() }
-  })
-  video.addEventListener('play', show)
-  video.addEventListener('pause', show)
-  figure.append(toggle)
-  watch.observe(video)
-}
-
-function enhanceFilm(figure) {
-  const video = figure.querySelector('video')
-  const length = figure.querySelector('.badge')?.textContent
-  const play = button('over play', 'play', length ? `Play video, ${length}` : 'Play video')
-  video.controls = false
-  const begin = () => {
-    figure.classList.add('on')
-    video.controls = true
-    video.focus()
-    video.play().catch(() => {})
-  }
-  play.addEventListener('click', begin)
-  video.addEventListener('click', () => figure.classList.contains('on') || begin())
-  figure.append(play)
-  watch.observe(video)
-}
-
 export function start(root) {
-  fresh(root, '[data-gif]', 'gif').forEach(enhanceGif)
-  fresh(root, '[data-film]', 'film').forEach(enhanceFilm)
+  startGifs(root)
+  for (const video of startFilms(root)) {
+    if (!video.closest('[data-single], .captions-player')) watch.observe(video)
+  }
 }

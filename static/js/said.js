@@ -1,4 +1,5 @@
 import { fresh } from './content.js'
+import { playFilm } from './films.js'
 
 // A time in the transcript jumps to its place; the line that is heard is marked and kept in sight.
 const places = ['[data-single]', '.captions-player']
@@ -7,8 +8,8 @@ const player = () => find('[data-sound]')?.player ?? find('video')
 
 function jump(seconds) {
   const medium = player()
-  const begin = medium.closest?.('[data-film]:not(.on)')?.querySelector('.over.play')
-  if (begin) begin.click()
+  const film = medium.closest?.('[data-film]')
+  if (film) return playFilm(film, seconds)
   const go = () => {
     medium.currentTime = seconds
     medium.play()?.catch(() => {})

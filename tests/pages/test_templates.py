@@ -47,7 +47,7 @@ def test_templates_compile_and_name_templates_that_exist(path: Path) -> None:
 def test_every_icon_that_is_used_is_drawn() -> None:
     drawn = set(re.findall(r'<symbol id="([\w-]+)"', (ROOT / "static/icons/icons.svg").read_text()))
     used = {name for path in FILES for name in re.findall(r'\bicon\("([\w-]+)"', path.read_text())}
-    scripts = "".join(path.read_text() for path in (ROOT / "static/js").glob("*.js"))
+    scripts = "".join(path.read_text() for path in (ROOT / "static/js").rglob("*.js"))
     used |= set(re.findall(r"\bicon\('([\w-]+)'", scripts)) | {"image", "gif", "video", "audio", "text"}
     assert used <= drawn
 
