@@ -52,6 +52,7 @@ FORMATS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ogg": ("audio", (*TONE, "-c:a", "libvorbis")),
     "flac": ("audio", (*TONE,)),
     "wav": ("audio", (*TONE,)),
+    "aiff": ("audio", (*TONE,)),
     "m4a": ("audio", (*TONE, "-c:a", "aac")),
 }
 

@@ -40,6 +40,7 @@ _MEDIA = """
         'waveform_url', '/media/' || a.public_id || '/' || r.waveform, 'peaks', coalesce(r.peaks, '[]'::jsonb),
         'preview_url', '/media/' || a.public_id || '/' || r.preview,
         'storyboard', r.storyboard || jsonb_build_object('url', '/media/' || a.public_id || '/storyboard.webp'),
+        'loudness', r.loudness,
         'variants', coalesce(r.variants, '[]'::json), 'language', a.language,
         'unfinished', coalesce((
             select json_agg(json_build_object('name', name, 'role', role, 'width', width, 'height', height,
@@ -58,6 +59,7 @@ _MEDIA = """
           (array_agg(details -> 'peaks') filter (where role = 'waveform'))[1] as peaks,
           min(name) filter (where role = 'preview') as preview,
           (array_agg(details) filter (where role = 'storyboard'))[1] as storyboard,
+          (array_agg(details -> 'loudness') filter (where role = 'playback'))[1] as loudness,
           bool_or(role = 'rung') as has_ladder,
           json_agg(json_build_object('url', '/media/' || a.public_id || '/' || name, 'mime', mime, 'width', width,
             'height', height, 'bitrate', bitrate) order by mime, width) filter (where role in ('variant', 'playback', 'rung')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from strvsocial.content import accounts
@@ -28,11 +29,13 @@ _TRIED_TWICE_SECONDS = 600
 _TOO_LONG = "Preparing this took longer than we allow. Try again when less is going on."
 
 
-async def _process(context: Any, jobs: list[Claimed]) -> None:
+async def _process(context: Any, jobs: list[Claimed], *, quick: bool = False) -> None:
     for job in jobs:
         attachment_id = job.payload["attachment_id"]
         try:
-            await process_attachment(context.settings, context.database, context.storage, attachment_id, job.priority)
+            await process_attachment(
+                context.settings, context.database, context.storage, attachment_id, job.priority, quick=quick
+            )
         except TookTooLong as error:
             if _may_be_tried_again(job, error):
                 raise
@@ -71,7 +74,9 @@ async def _delete_account(context: Any, jobs: list[Claimed]) -> None:
 
 
 HANDLERS = {
-    PROCESS_ATTACHMENT: Handler("quick", _process, tries=3, timeout=QUICK_SECONDS, gave_up=_gave_up),
+    PROCESS_ATTACHMENT: Handler(
+        "quick", partial(_process, quick=True), tries=3, timeout=QUICK_SECONDS, gave_up=_gave_up
+    ),
     PROCESS_FILM: Handler("long", _process, tries=3, timeout=FILM_SECONDS, gave_up=_gave_up),
     FINISH_FILM: Handler("ladder", _finish, tries=3, timeout=SIZES_SECONDS, gave_up=_gave_sizes_up),
     PREVIEW_FILM: Handler("quick", _finish, tries=3, timeout=QUICK_SECONDS, gave_up=_gave_sizes_up),

@@ -12,13 +12,13 @@ from strvsocial.content.progress import tell_progress
 from strvsocial.content.retrying import resume_sizes
 from strvsocial.content.settling import settle, settle_sizes
 from strvsocial.content.twins import adopt_twin
-from strvsocial.content.work import want_sizes
+from strvsocial.content.work import want_long_processing, want_sizes
 from strvsocial.db import Database
 from strvsocial.errors import Unavailable
 from strvsocial.jobs import URGENT, Postpone
 from strvsocial.media.finishing import finish
 from strvsocial.media.models import Attachment, Rendition
-from strvsocial.media.processing import CannotDecode, process
+from strvsocial.media.processing import CannotDecode, TakesLong, process
 from strvsocial.settings import Settings
 from strvsocial.storage import Storage
 
@@ -28,11 +28,18 @@ TRY_AGAIN = "We could not process this file. Please try again; if it fails once 
 
 
 async def process_attachment(
-    settings: Settings, database: Database, storage: Storage, attachment_id: int, priority: int = URGENT
+    settings: Settings,
+    database: Database,
+    storage: Storage,
+    attachment_id: int,
+    priority: int = URGENT,
+    *,
+    quick: bool = False,
 ) -> None:
     """Makes an attachment fit to be seen or played, and settles its post. One that is gone or done is left alone.
 
-    Raises Postpone while the storage cannot be reached, and TookTooLong.
+    What would hold a `quick` lane for long goes to the other. Raises Postpone while the storage cannot be reached, and
+    TookTooLong.
     """
     async with database.read() as reader:
         status = await reader.scalar(select(Attachment.status).where(Attachment.id == attachment_id))
@@ -41,7 +48,12 @@ async def process_attachment(
     failure: str | None = None
     try:
         await adopt_twin(database, storage, attachment_id)
-        await process(settings, database, storage, attachment_id, partial(tell_progress, attachment_id=attachment_id))
+        tell = partial(tell_progress, attachment_id=attachment_id)
+        await process(settings, database, storage, attachment_id, tell, quick=quick)
+    except TakesLong:
+        async with database.transaction() as db:
+            await want_long_processing(db, attachment_id, priority)
+        return
     except CannotDecode as error:
         failure = error.message
     except Unavailable as error:

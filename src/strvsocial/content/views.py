@@ -59,6 +59,14 @@ class SizeView(Struct, frozen=True):
     progress: int
 
 
+class LoudnessView(Struct, frozen=True):
+    """How loud a sound was when it was sent, in LUFS and dBTP (EBU R128), and how many dB were added for serving it."""
+
+    integrated: float
+    true_peak: float
+    gain: float
+
+
 class MediaView(Struct, frozen=True, kw_only=True):
     """A medium of a post. `url` is what plays or shows everywhere; `poster_url` stands in for it until it plays.
 
@@ -88,6 +96,7 @@ class MediaView(Struct, frozen=True, kw_only=True):
     peaks: list[int] = []
     storyboard: StoryboardView | None = None
     preview_url: str | None = None
+    loudness: LoudnessView | None = None
     transcript: str | None = None
     language: str | None = None
 
@@ -120,6 +129,7 @@ _PARTS = {
     "preview": "the preview",
     "waveform": "the waveform",
     "poster": "the still",
+    "variant": "the smaller file",
 }
 """What people call the parts that are no sizes."""
 

@@ -21,14 +21,24 @@ _WANTS_SIZES = select(
     exists().where(
         Rendition.attachment_id == bindparam("attachment_id"),
         Rendition.state == "wanted",
-        Rendition.role.in_(("rung", "playback")),
+        Rendition.role.in_(("rung", "playback", "variant")),
     )
 )
 
 
 async def want_processing(db: AsyncSession, attachment_id: int, kind: str, priority: int = URGENT) -> None:
-    """Films have a lane of their own, so that nobody's picture waits for a film."""
-    name, queue = (PROCESS_FILM, "long") if kind == "video" else (PROCESS_ATTACHMENT, "quick")
+    """Films have a lane of their own, so that nobody's picture waits for a film. Sounds that turn out to be long follow."""
+    if kind == "video":
+        await want_long_processing(db, attachment_id, priority)
+    else:
+        await _want(db, PROCESS_ATTACHMENT, "quick", attachment_id, priority)
+
+
+async def want_long_processing(db: AsyncSession, attachment_id: int, priority: int = URGENT) -> None:
+    await _want(db, PROCESS_FILM, "long", attachment_id, priority)
+
+
+async def _want(db: AsyncSession, name: str, queue: str, attachment_id: int, priority: int) -> None:
     dedupe_key = f"process:{attachment_id}"
     await enqueue(db, name, {"attachment_id": attachment_id}, queue=queue, priority=priority, dedupe_key=dedupe_key)
 

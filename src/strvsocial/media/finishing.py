@@ -1,4 +1,5 @@
-"""What is made of a film once it can be watched: previews, its sound alone, the other sizes, the whole in one file.
+"""What is made of a film once it can be watched: previews, its sound alone, the other sizes, the whole in one file; and of a
+long sound once it can be heard: its Opus.
 
 Each step is stored and recorded by itself, so that work which is taken up again after a crash finds what is done already.
 """
@@ -15,6 +16,7 @@ import structlog
 from sqlalchemy import bindparam, select, update
 
 from strvsocial.db import Database
+from strvsocial.media.audio import finish_audio
 from strvsocial.media.failures import explain
 from strvsocial.media.models import Attachment, Rendition
 from strvsocial.media.previews import PREVIEW, STORYBOARD, make_preview, make_storyboard
@@ -34,6 +36,7 @@ log = structlog.get_logger()
 _FILM = (
     select(
         Attachment.public_id,
+        Attachment.kind,
         Attachment.source_key,
         Attachment.generation,
         Attachment.duration,
@@ -44,6 +47,8 @@ _FILM = (
         Rendition.state,
         Rendition.width,
         Rendition.height,
+        Rendition.bitrate,
+        Rendition.details,
     )
     .join(Rendition, Rendition.attachment_id == Attachment.id)
     .where(Attachment.id == bindparam("attachment_id"))
@@ -57,7 +62,7 @@ class Gone(Exception):
 async def finish(
     settings: Settings, database: Database, storage: Storage, attachment_id: int, tell: Tell = nobody
 ) -> None:
-    """Makes the renditions of a film that are not there yet; `tell` is called in each transaction that writes how far the
+    """Makes the renditions of a film or a sound that are not there yet; `tell` is called in each transaction that writes how far the
     work is. Raises CannotDecode, TookTooLong, DecoderFailed, or a storage error."""
     async with database.read() as reader:
         found = (await reader.execute(_FILM, {"attachment_id": attachment_id})).all()
@@ -70,12 +75,12 @@ async def finish(
         except Gone:
             return
         except DecoderFailed as failure:
-            raise explain(failure, "video", settings.max_image_pixels) from failure
+            raise explain(failure, found[0].kind, settings.max_image_pixels) from failure
 
 
 @dataclass(frozen=True)
 class _Film:
-    """A film by its rows: of itself and of each of its renditions."""
+    """A film, or a long sound, by its rows: of itself and of each of its renditions."""
 
     settings: Settings
     database: Database
@@ -95,9 +100,21 @@ class _Film:
         return min(films, key=lambda row: row.width)
 
     async def finish(self, folder: Path) -> None:
+        if self.rows[0].kind == "audio":
+            await self._make_opus(folder)
+            return
         await self._fetch(folder, self.donor)
         await self._make_previews(folder)
         await self._make_sizes(folder)
+
+    async def _make_opus(self, folder: Path) -> None:
+        [row] = self.wanted
+        await self._fetch_source(folder)
+        wanted = Product(row.name, row.role, bitrate=row.bitrate, details=row.details)
+        async with self._report({row.name}) as on_progress:
+            probed = await probe(folder)
+            made = await finish_audio(self.settings, folder, probed, wanted, row.duration, on_progress)
+        await self._keep(folder, made)
 
     async def _make_previews(self, folder: Path) -> None:
         """What is nice to have: the film is no worse without it, so nothing else waits for a second try."""
@@ -158,7 +175,7 @@ class _Film:
 
 
 async def finish_at_once(settings: Settings, database: Database, storage: Storage, made: Made, folder: Path) -> Made:
-    """All of a film that was made anew in this folder, with what would else be made later; nothing is recorded yet.
+    """All of a film, or of a long sound, that was made anew in this folder, with what would else be made later; nothing is recorded yet.
 
     Raises CannotDecode, DecoderFailed.
     """
@@ -167,7 +184,7 @@ async def finish_at_once(settings: Settings, database: Database, storage: Storag
     try:
         await film.finish(folder)
     except DecoderFailed as failure:
-        raise explain(failure, "video", settings.max_image_pixels) from failure
+        raise explain(failure, made.kind, settings.max_image_pixels) from failure
     return replace(made, products=[*made.products, *film.made], wanted=[])
 
 
@@ -199,4 +216,5 @@ class _Row:
     def __init__(self, product: Product, state: str, made: Made) -> None:
         self.name, self.role, self.state = product.name, product.role, state
         self.width, self.height = product.width, product.height
+        self.bitrate, self.details, self.kind = product.bitrate, product.details, made.kind
         self.duration, self.has_audio = made.duration, made.has_audio

@@ -46,6 +46,7 @@ class Stream(msgspec.Struct, frozen=True):
     bitrate: int | None = None
     sample_rate: int = 0
     channels: int = 0
+    profile: str | None = None
     video: Picture | None = None
 
 

@@ -10,8 +10,8 @@ from sqlalchemy import Row, select, update
 
 from strvsocial import meters
 from strvsocial.db import Database
-from strvsocial.media.audio import make_audio
-from strvsocial.media.failures import CannotDecode, damaged, explain
+from strvsocial.media.audio import make_audio, takes_long
+from strvsocial.media.failures import CannotDecode, TookTooLong, damaged, explain
 from strvsocial.media.finishing import finish_at_once
 from strvsocial.media.gifs import make_gif
 from strvsocial.media.images import make_images
@@ -27,17 +27,30 @@ from strvsocial.media.workplaces import store, workplace
 from strvsocial.settings import Settings
 from strvsocial.storage import Storage
 
-__all__ = ["CannotDecode", "process", "renew"]
+__all__ = ["CannotDecode", "TakesLong", "process", "renew"]
+
+QUICK_RUN_SECONDS = 90.0
+"""How long one run may take in a lane where others wait for short work."""
+
+
+class TakesLong(Exception):
+    """Work for minutes in a lane for short work: nothing was made, and it goes to the lane for long work."""
 
 
 async def process(
-    settings: Settings, database: Database, storage: Storage, attachment_id: int, tell: Tell = nobody
+    settings: Settings,
+    database: Database,
+    storage: Storage,
+    attachment_id: int,
+    tell: Tell = nobody,
+    *,
+    quick: bool = False,
 ) -> str | None:
     """Makes an attachment ready and returns its real kind, which may differ from what its first bytes suggested.
 
     `tell` is called in each transaction that writes how far the work is. None when the attachment is gone. Raises
     CannotDecode for hopeless files, TookTooLong, DecoderFailed or Unavailable (storage that is away, a full disk) for what
-    may go better next time.
+    may go better next time, and TakesLong for films and long sounds in a `quick` lane.
     """
     await share_original(database, storage, attachment_id)
     found = await _find(database, attachment_id)
@@ -49,7 +62,7 @@ async def process(
         await storage.get_file(found.source_key, folder / "source")
         row = update(Attachment).where(Attachment.id == attachment_id)
         async with report_progress(database, row, tell) as on_progress:
-            made = await _measured(found.kind, make(settings, folder, found.kind, on_progress))
+            made = await _measured(found.kind, make(settings, folder, found.kind, on_progress, quick=quick))
         return await _keep(database, storage, attachment_id, made, folder, found.generation)
 
 
@@ -111,12 +124,15 @@ async def _measured(kind: str, making: Awaitable[Made]) -> Made:
     except CannotDecode:
         outcome = "refused"
         raise
+    except TakesLong:
+        outcome = "moved"
+        raise
     finally:
         meters.media_files.labels(kind, outcome).inc()
         meters.media_processing.labels(kind).inc(time.monotonic() - started)
 
 
-async def make(settings: Settings, folder: Path, kind: str, on_progress: Progress) -> Made:
+async def make(settings: Settings, folder: Path, kind: str, on_progress: Progress, *, quick: bool = False) -> Made:
     """Makes everything of `source` in a private folder. A picture may turn out to move, a film to have sound only."""
     if kind in ("image", "gif"):
         return await make_images(settings, folder) or await make_gif(settings, folder, on_progress)
@@ -124,8 +140,15 @@ async def make(settings: Settings, folder: Path, kind: str, on_progress: Progres
         probed = await probe(folder)
     except DecoderFailed as failure:
         raise explain(failure, kind, settings.max_image_pixels) from failure
+    if quick and (probed.film is not None or takes_long(folder, probed)):
+        raise TakesLong
     if probed.film is not None:
         return await make_video(settings, folder, probed, on_progress)
-    if probed.sound is not None:
-        return await make_audio(settings, folder, probed, on_progress)
-    raise damaged(kind)
+    if probed.sound is None:
+        raise damaged(kind)
+    try:
+        return await make_audio(settings, folder, probed, on_progress, wall=QUICK_RUN_SECONDS if quick else None)
+    except TookTooLong as late:
+        if not quick:
+            raise
+        raise TakesLong from late

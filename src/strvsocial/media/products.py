@@ -13,6 +13,7 @@ PIPELINE = 1
 is shared between posts, and `strvsocial media reprocess --outdated` finds what an earlier one made."""
 
 MIMES = {
+    "webm": "audio/webm; codecs=opus",
     "webp": "image/webp",
     "avif": "image/avif",
     "mp4": "video/mp4",

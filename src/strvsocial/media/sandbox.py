@@ -153,10 +153,10 @@ async def run_child(
 
 async def run_ffmpeg(
     arguments: Sequence[str], folder: Path, limits: Limits, on_seconds: Callable[[float], None] | None = None
-) -> None:
+) -> str:
     """Runs ffmpeg with arguments from `strvsocial.media.ffmpeg`. `on_seconds` hears how far it has come.
 
-    Raises Refused when ffmpeg says no, Crashed or TimedOut.
+    Returns the end of what it wrote to standard error. Raises Refused when ffmpeg says no, Crashed or TimedOut.
     """
 
     def on_line(line: bytes) -> None:
@@ -168,7 +168,7 @@ async def run_ffmpeg(
     if on_seconds:
         command += ["-progress", "pipe:1", "-stats_period", "1"]
     try:
-        await _run([*command, *arguments], folder, limits, on_line if on_seconds else None)
+        return (await _run([*command, *arguments], folder, limits, on_line if on_seconds else None))[1]
     except Crashed as crash:
         if str(crash).startswith("the decoder crashed (status"):
             raise Refused("damaged", crash.log) from None

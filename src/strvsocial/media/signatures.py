@@ -3,7 +3,7 @@
 Only what is in the table is taken. Everything else (SVG, HTML, PDF, archives, playlists, ffconcat, text) is refused by
 not being in it. A file that is two things at once is what its first bytes say; the decoder's probe has the last word
 later. Sources: RFC 2083, RFC 9649 (WebP), ISO 14496-12 and mp4ra.org (brands), RFC 8794 and 9559 (Matroska), RFC 3533
-and 7845 (Ogg, Opus), RFC 9639 (FLAC), ISO 11172-3 and 13818-7 (MPEG audio headers), id3.org (ID3v2.4).
+and 7845 (Ogg, Opus), RFC 9639 (FLAC), Apple's AIFF-C draft of 1991, ISO 11172-3 and 13818-7 (MPEG audio headers), id3.org (ID3v2.4).
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ WEBP, AVIF, HEIC = Kind("image", "image/webp"), Kind("image", "image/avif"), Kin
 GIF = Kind("gif", "image/gif")
 MP3, AAC, M4A = Kind("audio", "audio/mpeg"), Kind("audio", "audio/aac"), Kind("audio", "audio/mp4")
 FLAC, WAV, OGG = Kind("audio", "audio/flac"), Kind("audio", "audio/wav"), Kind("audio", "audio/ogg")
+AIFF = Kind("audio", "audio/aiff")
 WEBM_AUDIO, MATROSKA_AUDIO = Kind("audio", "audio/webm"), Kind("audio", "audio/x-matroska")
 MP4, MOV, OGV = Kind("video", "video/mp4"), Kind("video", "video/quicktime"), Kind("video", "video/ogg")
 WEBM, MATROSKA = Kind("video", "video/webm"), Kind("video", "video/x-matroska")
 
 ACCEPTED = (
-    *(JPEG, PNG, WEBP, AVIF, HEIC, GIF, MP3, AAC, M4A, FLAC, WAV, OGG),
+    *(JPEG, PNG, WEBP, AVIF, HEIC, GIF, MP3, AAC, M4A, FLAC, WAV, AIFF, OGG),
     *(WEBM_AUDIO, MATROSKA_AUDIO, MP4, MOV, OGV, WEBM, MATROSKA),
 )
 
@@ -71,13 +72,17 @@ def get_kind(head: bytes) -> Kind:
             raise UnsupportedMedia("SVG drawings are not taken. Please save the picture as PNG and try again.")
         raise UnsupportedMedia(
             "This is not a kind of file that we take: pictures (JPEG, PNG, WebP, AVIF, HEIC), GIFs, "
-            "sound (MP3, M4A, FLAC, OGG, WAV, AAC) and film (MP4, MOV, WebM, MKV)."
+            "sound (MP3, M4A, FLAC, OGG, WAV, AIFF, AAC) and film (MP4, MOV, WebM, MKV)."
         )
     return kind
 
 
 def _riff(head: bytes) -> Kind | None:
     return {b"WEBP": WEBP, b"WAVE": WAV}.get(head[8:12])
+
+
+def _iff(head: bytes) -> Kind | None:
+    return AIFF if head[8:12] in (b"AIFF", b"AIFC") else None
 
 
 def _iso_media(head: bytes) -> Kind | None:
@@ -210,6 +215,7 @@ _BY_START: tuple[tuple[bytes, Kind | Callable[[bytes], Kind | None]], ...] = (
     (b"GIF89a", GIF),
     (b"RIFF", _riff),
     (b"RF64", _riff),
+    (b"FORM", _iff),
     (b"fLaC", FLAC),
     (b"OggS", _ogg),
     (b"\x1a\x45\xdf\xa3", _matroska),

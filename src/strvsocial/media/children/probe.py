@@ -58,6 +58,7 @@ def describe(container: Any, stream: Any, codecs: list[str]) -> dict[str, Any]:
     if found["known"] and stream.type == "audio":
         found["sample_rate"] = stream.codec_context.sample_rate
         found["channels"] = stream.codec_context.channels
+        found["profile"] = stream.codec_context.profile
     return found
 
 
