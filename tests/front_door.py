@@ -198,7 +198,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 
 def wait_until_alive(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 150  # A busy machine takes its time; one that cannot start ends at once.
     while process.poll() is None and time.monotonic() < deadline:
         try:
             if httpx.get(url, timeout=1).status_code == 200:

@@ -23,7 +23,7 @@ KINDS = ("text", "image", "gif", "audio", "video")
 PASSPHRASE = "four words that are random"
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 async def test_a_site_stands_up_again_from_a_backup_made_during_writes(tmp_path: Path) -> None:
     files, history = make_files(tmp_path / "files", 1_000_000), History()
     place, secret = str(tmp_path / "backups"), tmp_path / "passphrase"
