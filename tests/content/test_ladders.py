@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 import pytest_asyncio
 from sqlalchemy import text
@@ -22,7 +23,7 @@ from strvsocial.content.work import FINISH_FILM, PREVIEW_FILM, PROCESS_FILM
 from strvsocial.jobs import OUT_OF_TIME, Claimed
 from strvsocial.live import Listener, News
 from strvsocial.media import sandbox
-from strvsocial.media.sandbox import find_ffmpeg
+from strvsocial.media.sandbox import Crashed, find_ffmpeg
 
 
 @pytest_asyncio.fixture
@@ -118,6 +119,40 @@ async def test_sizes_follow_while_the_film_is_watched(site: Site, context: worke
         assert (await author.client.get(f"/media/{medium['id']}/{name}")).status_code == 200
         assert (await other.client.get(f"/media/{medium['id']}/{name}")).status_code == 404
         assert (await site.anonymous.get(f"/media/{medium['id']}/{name}")).status_code == 404
+
+
+async def test_a_preview_whose_decoder_is_killed_is_made_when_the_job_is_tried_again(
+    site: Site, context: worker.Context, tmp_path: Path
+) -> None:
+    author = await site.member("author")
+    post = await publish(context, author, make_film(tmp_path))
+    async with context.database.transaction() as db:
+        row = (
+            await db.execute(text("delete from jobs where kind = :kind returning id, payload"), {"kind": FINISH_FILM})
+        ).one()
+    job = Claimed(row.id, FINISH_FILM, row.payload, 1, 0, 0)
+    finishing = asyncio.create_task(HANDLERS[FINISH_FILM].run(context, [job]))
+    await kill_decoder("file:preview.mp4", finishing)
+    with pytest.raises(Crashed):
+        await finishing
+    waiting = {one["name"]: one["state"] for one in (await read(author, post["id"]))["media"][0]["unfinished"]}
+    assert waiting == {"preview.mp4": "waiting"}
+    await HANDLERS[FINISH_FILM].run(context, [job])
+    [medium] = (await read(author, post["id"]))["media"]
+    assert (medium["unfinished"], medium["preview_url"]) == ([], f"/media/{medium['id']}/preview.mp4")
+
+
+async def kill_decoder(argument: str, task: asyncio.Task[None]) -> None:
+    """Kills the first decoder that is started with this argument while the task runs."""
+    while not task.done():
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                if argument in process.cmdline()[-1:]:
+                    process.kill()
+                    return
+        await asyncio.sleep(0.005)
+    await task
+    raise AssertionError(f"no decoder with {argument}")
 
 
 async def test_a_film_whose_other_sizes_fail_stays_as_it_is(

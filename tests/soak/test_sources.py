@@ -1,175 +1,47 @@
-"""What people upload, of every container, codec, turn and oddity: what each becomes, and that a browser plays it.
+"""What people upload, of every container, codec, turn and oddity: what each becomes, and that a browser shows or plays it.
 
-The table is written to `bench/results/sources.md`.
+Films with a ladder are watched in the site's own player: first picture, length, seeking, each size, and captions where
+somebody speaks. The table is written to `bench/results/sources.md`.
 """
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import AsyncIterator, Callable
+import re
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import httpx
-import pillow_heif
 import pytest
 import pytest_asyncio
-import pyvips
-from PIL import Image
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, ConsoleMessage, Page
 from sqlalchemy import text
-from tests.browser.conftest import browser
+from tests.browser.conftest import DESK, browser
+from tests.browser.test_player import Player
 from tests.contract.conftest import Worker
-from tests.front_door import Site
+from tests.front_door import Member, Site
+from tests.soak.sources import FILMS, REFUSED, SOURCES
 
 from strvsocial import worker
-from strvsocial.media.sandbox import find_ffmpeg
+from strvsocial.embeddings.active import ActiveModels
 from strvsocial.settings import ROOT
 
 __all__ = ["browser"]
 
-pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
 
 RESULTS = ROOT / "bench" / "results" / "sources.md"
-Source = Callable[[Path], None]
-
-
-def ffmpeg(*arguments: str) -> Source:
-    def make(path: Path) -> None:
-        command = [find_ffmpeg(), "-nostdin", "-v", "error", "-y", *arguments, str(path)]
-        subprocess.run(command, check=True, timeout=120)
-
-    return make
-
-
-def bars(size: str = "320x240", rate: str = "25", seconds: float = 2) -> tuple[str, ...]:
-    return ("-f", "lavfi", "-i", f"testsrc2=size={size}:rate={rate}:duration={seconds}")
-
-
-def tone(rate: int = 44100, seconds: float = 2) -> tuple[str, ...]:
-    return ("-f", "lavfi", "-i", f"sine=frequency=440:sample_rate={rate}:duration={seconds}")
-
-
-def picture(save: Callable[[Any, str], None], size: tuple[int, int] = (320, 240)) -> Source:
-    def make(path: Path) -> None:
-        x = pyvips.Image.xyz(*size)
-        drawn = (x[0] * 255 / size[0]).bandjoin([x[1] * 255 / size[1], (x[0] + x[1]) % 255])
-        save(drawn.cast("uchar").copy(interpretation="srgb"), str(path))
-
-    return make
-
-
-def turned(orientation: int) -> Source:
-    def save(drawn: Any, path: str) -> None:
-        drawn = drawn.copy()
-        drawn.set_type(pyvips.GValue.gint_type, "orientation", orientation)
-        drawn.jpegsave(path)
-
-    return picture(save)
-
-
-def heic(path: Path) -> None:
-    pillow_heif.register_heif_opener()
-    Image.new("RGB", (320, 240), (200, 80, 40)).save(path, quality=80)
-
-
-def covered(name: str, *codec: str) -> Source:
-    """Sound with a picture of its cover."""
-
-    def make(path: Path) -> None:
-        cover = path.with_name("cover.jpg")
-        picture(lambda drawn, place: drawn.jpegsave(place))(cover)
-        arguments = ["-i", str(cover), "-map", "0:a", "-map", "1:v", "-disposition:v", "attached_pic", *codec]
-        ffmpeg(*tone(), *arguments, "-metadata", f"title={name}")(path)
-
-    return make
-
-
-def relabelled(*arguments: str, container: str = "mp4") -> Source:
-    """A plain film copied with other marks in its header."""
-
-    def make(path: Path) -> None:
-        plain = path.with_name(f"plain.{container}")
-        ffmpeg(*bars(), *X264)(plain)
-        before = [one for one in arguments if one.startswith("-display")]
-        at = arguments.index(before[0]) if before else None
-        head = arguments[at : at + 2] if at is not None else ()
-        rest = [one for one in arguments if one not in head]
-        ffmpeg(*head, "-i", str(plain), "-c", "copy", *rest)(path)
-
-    return make
-
-
-X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
-X265 = ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=none", "-tag:v", "hvc1")
-VP9 = ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8")
-HDR = ("-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc")
-
-SOURCES: dict[str, tuple[str, Source]] = {
-    "photo.jpg": ("image", picture(lambda drawn, path: drawn.jpegsave(path))),
-    "progressive.jpg": ("image", picture(lambda drawn, path: drawn.jpegsave(path, interlace=True))),
-    "cmyk.jpg": ("image", picture(lambda drawn, path: drawn.icc_transform("cmyk").jpegsave(path))),
-    "turned-right.jpg": ("image", turned(6)),
-    "mirrored.jpg": ("image", turned(5)),
-    "wide-gamut.jpg": ("image", picture(lambda drawn, path: drawn.icc_transform("p3").jpegsave(path))),
-    "grey.png": ("image", picture(lambda drawn, path: drawn.colourspace("b-w").pngsave(path))),
-    "sixteen-bit.png": ("image", picture(lambda drawn, path: drawn.colourspace("rgb16").pngsave(path))),
-    "palette.png": ("image", picture(lambda drawn, path: drawn.pngsave(path, palette=True))),
-    "see-through.png": ("image", picture(lambda drawn, path: drawn.bandjoin(drawn[0]).pngsave(path))),
-    "one-pixel.png": ("image", picture(lambda drawn, path: drawn.pngsave(path), (1, 1))),
-    "very-tall.png": ("image", picture(lambda drawn, path: drawn.pngsave(path), (40, 4000))),
-    "lossless.webp": ("image", picture(lambda drawn, path: drawn.webpsave(path, lossless=True))),
-    "photo.avif": ("image", picture(lambda drawn, path: drawn.heifsave(path, compression="av1", effort=0))),
-    "phone.heic": ("image", heic),
-    "still.gif": ("image", picture(lambda drawn, path: drawn.gifsave(path))),
-    "moving.gif": ("gif", ffmpeg(*bars("161x121", "10"))),
-    "moving.apng": ("gif", ffmpeg(*bars("160x120", "10"), "-plays", "0", "-f", "apng")),
-    "moving.webp": ("gif", ffmpeg(*bars("160x120", "10"), "-c:v", "libwebp_anim", "-loop", "0")),
-    "plain.mp4": ("video", ffmpeg(*bars(), *tone(), *X264, "-c:a", "aac")),
-    "fragmented.mp4": ("video", ffmpeg(*bars(), *X264, "-movflags", "frag_keyframe+empty_moov")),
-    "silent.mp4": ("video", ffmpeg(*bars(), *X264)),
-    "portrait.mp4": ("video", ffmpeg(*bars("240x426"), *X264)),
-    "turned.mp4": ("video", relabelled("-display_rotation", "90")),
-    "upside-down.mp4": ("video", relabelled("-display_rotation", "180")),
-    "stretched.mp4": ("video", ffmpeg(*bars(), "-vf", "setsar=4/3", *X264)),
-    "odd-size.mp4": ("video", ffmpeg(*bars("321x241"), "-c:v", "libx264", "-pix_fmt", "yuv444p")),
-    "ten-bit.mp4": ("video", ffmpeg(*bars(), *X265, "-pix_fmt", "yuv420p10le")),
-    "hdr.mp4": ("video", ffmpeg(*bars(), *X265, "-pix_fmt", "yuv420p10le", *HDR)),
-    "hevc.mov": ("video", ffmpeg(*bars(), *tone(), *X265, "-pix_fmt", "yuv420p", "-c:a", "pcm_s16le")),
-    "mjpeg.mov": ("video", ffmpeg(*bars(), "-c:v", "mjpeg", "-q:v", "5")),
-    "mpeg4.3gp": ("video", ffmpeg(*bars("176x144"), *tone(8000), "-c:v", "mpeg4", "-c:a", "aac")),
-    "vp8.mkv": ("video", ffmpeg(*bars(), *tone(), "-c:v", "libvpx", "-c:a", "libvorbis")),
-    "vp9.webm": ("video", ffmpeg(*bars(), *tone(48000), *VP9, "-c:a", "libopus")),
-    "av1.mp4": ("video", ffmpeg(*bars(), "-c:v", "libsvtav1", "-preset", "12", "-svtav1-params", "lp=2")),
-    "surround.mkv": ("video", ffmpeg(*bars(), *tone(48000), *X264, "-ac", "6", "-c:a", "ac3")),
-    "fast.mp4": ("video", ffmpeg(*bars(rate="120"), *X264)),
-    "interlaced.mp4": ("video", ffmpeg(*bars(), "-vf", "interlace", *X264, "-flags", "+ilme+ildct")),
-    "one-frame.mp4": ("video", ffmpeg(*bars(seconds=0.04), *X264)),
-    "late-start.mkv": ("video", ffmpeg(*bars(), *tone(), *X264, "-c:a", "aac", "-output_ts_offset", "30")),
-    "sound-goes-on.mp4": ("video", ffmpeg(*bars(), *tone(seconds=4), *X264, "-c:a", "aac")),
-    "ladder.webm": ("video", ffmpeg(*bars("854x480", "15", 12), *tone(48000, 12), *VP9, "-c:a", "libopus")),
-    "voice.mp3": ("audio", ffmpeg(*tone(8000), "-b:a", "16k")),
-    "song.mp3": ("audio", covered("A song")),
-    "song.flac": ("audio", covered("A song", "-c:a", "flac")),
-    "studio.flac": ("audio", ffmpeg(*tone(96000), "-sample_fmt", "s32")),
-    "eight-bit.wav": ("audio", ffmpeg(*tone(11025), "-c:a", "pcm_u8")),
-    "float.wav": ("audio", ffmpeg(*tone(192000), "-c:a", "pcm_f32le")),
-    "surround.wav": ("audio", ffmpeg(*tone(48000), "-ac", "6")),
-    "mac.aiff": ("audio", ffmpeg(*tone(), "-c:a", "pcm_s24be")),
-    "telephone.wav": ("audio", ffmpeg(*tone(8000), "-c:a", "pcm_alaw")),
-    "layer-two.mp3": ("audio", ffmpeg(*tone(), "-f", "mp2")),
-    "varying-without-length.mp3": ("audio", ffmpeg(*tone(), "-q:a", "4", "-write_xing", "0")),
-    "frames.aac": ("audio", ffmpeg(*tone(), "-c:a", "aac", "-f", "adts")),
-    "from-a-microphone.webm": ("audio", ffmpeg(*tone(48000), "-c:a", "libopus", "-live", "1")),
-    "vorbis.ogg": ("audio", ffmpeg(*tone(), "-c:a", "libvorbis")),
-    "speech.opus": ("audio", ffmpeg(*tone(48000), "-c:a", "libopus", "-b:a", "24k")),
-    "plain.m4a": ("audio", ffmpeg(*tone(), "-c:a", "aac")),
-    "lossless.m4a": ("audio", ffmpeg(*tone(), "-c:a", "alac")),
-    "blink.wav": ("audio", ffmpeg(*tone(seconds=0.1))),
-    "film-without-pictures.mp4": ("audio", ffmpeg(*tone(), "-c:a", "aac")),
+SPREAD = """
+(video) => {
+  const canvas = document.createElement('canvas')
+  Object.assign(canvas, {width: 64, height: 64})
+  const context = canvas.getContext('2d')
+  context.drawImage(video, 0, 0, 64, 64)
+  const light = context.getImageData(0, 0, 64, 64).data.filter((_, at) => at % 4 < 3)
+  return Math.max(...light) - Math.min(...light)
 }
-
+"""
+"""How far the darkest and the lightest of a film's present picture lie from each other: 0 is one colour."""
 PLAY = """
 async ({url, kind}) => {
   const media = document.createElement(kind)
@@ -199,64 +71,113 @@ async (url) => {
 """
 
 
+class Theatre:
+    """A site whose worker and embedder run, a browser in it, and what became of each source so far."""
+
+    def __init__(self, site: Site, working: Worker, page: Page, author: Member) -> None:
+        self.site, self.working, self.page, self.author = site, working, page, author
+        self.rows: list[str] = []
+        self.problems: list[str] = []
+
+    def note(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and "Failed to load resource" not in message.text:
+            self.problems.append(message.text)
+
+    def add(self, *cells: object) -> None:
+        self.rows.append("| " + " | ".join(str(cell) for cell in cells) + " |")
+
+    async def publish(self, name: str, content: bytes) -> dict[str, Any]:
+        """The post once all that was wanted of its media is there, captions too where there is sound to listen to."""
+        post = await self.working.publish(self.author, [(name, content)])
+        for _ in range(900):
+            if post["status"] != "ready" or not set(post["pending"]) & {"rendition", "captions"}:
+                break
+            async with self.site.database.read() as reader:
+                await reader.execute(text("select pg_sleep(0.2)"))
+            post = (await self.author.client.get(f"/api/v1/posts/{post['id']}")).json()
+        return post
+
+    async def became(self, medium_id: str) -> str:
+        statement = text(
+            "select r.name, r.byte_size, r.state from renditions as r join attachments as a on a.id = r.attachment_id"
+            " where a.public_id = :id and r.role not in ('pcm', 'frames') order by r.name"
+        )
+        async with self.site.database.read() as reader:
+            found = (await reader.execute(statement, {"id": medium_id})).all()
+        assert {row.state for row in found} == {"ready"}, found
+        return ", ".join(f"{row.name} {row.byte_size}" for row in found)
+
+
 @pytest_asyncio.fixture(scope="module")
-async def working(site: Site) -> AsyncIterator[Worker]:
+async def theatre(site: Site, browser: Browser, web_address: str) -> AsyncIterator[Theatre]:
     async with AsyncExitStack() as stack:
         context = await worker.open_context(stack, site.settings)
         worker.start_lanes(stack, context, {"quick": 2, "long": 1, "ladder": 1}, worker.WORKER_HANDLERS)
-        yield Worker(context)
+        listening = await worker.open_context(stack, site.settings)
+        listening.models = ActiveModels(site.settings, listening.database)
+        stack.push_async_callback(listening.models.aclose)
+        worker.start_lanes(stack, listening, {"embed": 1}, worker.EMBEDDER_HANDLERS)
+        opened = await browser.new_context(base_url=web_address, viewport=DESK)
+        page = await opened.new_page()
+        page.set_default_timeout(60_000)
+        theatre = Theatre(site, Worker(context), page, await site.cast("uploader"))
+        page.on("console", theatre.note)
+        page.on("pageerror", lambda error: theatre.problems.append(str(error)))
+        yield theatre
+        await opened.close()
 
 
-@pytest_asyncio.fixture(scope="module")
-async def page(browser: Browser, web_address: str) -> AsyncIterator[Page]:
-    context = await browser.new_context(base_url=web_address)
-    page = await context.new_page()
-    await page.goto("/livez")
-    await page.goto("/explore")
-    yield page
-    await context.close()
-
-
-@pytest.fixture(scope="module")
-def rows() -> Any:
-    """Rows of the table, written when the last source is through."""
-    rows: list[str] = []
-    yield rows
+@pytest.fixture(scope="module", autouse=True)
+def table(theatre: Theatre) -> Iterator[None]:
+    """Written when the last source is through."""
+    yield
     RESULTS.parent.mkdir(exist_ok=True)
     head = "| source | kind | bytes | became | in a browser |\n| --- | --- | ---: | --- | --- |\n"
-    RESULTS.write_text(head + "\n".join(rows) + "\n")
+    RESULTS.write_text(head + "\n".join(theatre.rows) + "\n")
 
 
 @pytest.mark.parametrize("name", SOURCES)
-async def test_a_source_is_shown_or_played(
-    site: Site, working: Worker, page: Page, rows: list[str], tmp_path: Path, name: str
-) -> None:
+async def test_a_source_is_shown_or_played(theatre: Theatre, tmp_path: Path, name: str) -> None:
     kind, make = SOURCES[name]
     make(tmp_path / name)
     content = (tmp_path / name).read_bytes()
-    author = await site.cast("uploader")
-    post = await working.publish(author, [(name, content)])
+    post = await theatre.publish(name, content)
     assert (post["status"], post["media_type"]) == ("ready", kind), post["failure"]
-    post = await _until_complete(site, author.client, post["id"])
     [medium] = post["media"]
-    if kind == "image":
-        seen = await _show(page, medium)
+    await theatre.page.goto("/explore")
+    seen = await (_show(theatre.page, medium) if kind == "image" else _play(theatre.page, medium, kind))
+    theatre.add(name, kind, len(content), await theatre.became(medium["id"]), seen)
+
+
+@pytest.mark.parametrize("name", FILMS)
+async def test_a_film_is_watched_in_all_its_sizes(theatre: Theatre, tmp_path: Path, name: str) -> None:
+    FILMS[name](tmp_path / name)
+    content = (tmp_path / name).read_bytes()
+    post = await theatre.publish(name, content)
+    assert (post["status"], post["media_type"]) == ("ready", "video"), post["failure"]
+    [medium] = post["media"]
+    seen = await _watch(theatre.page, post, medium)
+    if name.startswith("somebody-speaks"):
+        seen += await _read(theatre.page, post)
+    assert theatre.problems == []
+    theatre.add(name, "video", len(content), await theatre.became(medium["id"]), seen)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_what_is_not_taken_is_refused_in_words(theatre: Theatre, tmp_path: Path, name: str) -> None:
+    REFUSED[name](tmp_path / name)
+    content = (tmp_path / name).read_bytes()
+    sent = [("file", (name, content))]
+    answer = await theatre.author.api("POST", "/posts", data={"title": "A post"}, files=sent)
+    if answer.status_code == 201:
+        post = await theatre.publish(name, content)
+        assert post["status"] == "failed"
+        message = post["failure"]
     else:
-        seen = await _play(page, medium, kind)
-    rows.append(f"| {name} | {kind} | {len(content)} | {await _became(site, medium['id'])} | {seen} |")
-
-
-async def _until_complete(site: Site, client: httpx.AsyncClient, post_id: str) -> dict[str, Any]:
-    """The post once all sizes of its film are made."""
-    statement = text("select 1 from renditions where state = 'wanted' limit 1")
-    for _ in range(600):
-        async with site.database.read() as reader:
-            if await reader.scalar(statement) is None:
-                break
-            await reader.execute(text("select pg_sleep(0.2)"))
-    shown: dict[str, Any] = (await client.get(f"/api/v1/posts/{post_id}")).json()
-    assert "rendition" not in shown["pending"]
-    return shown
+        assert answer.status_code in (415, 422), answer.text
+        message = str(answer.json()["error"]["message"])
+    assert message.endswith(".")
+    theatre.add(name, "refused", len(content), message, "")
 
 
 async def _show(page: Page, medium: dict[str, Any]) -> str:
@@ -285,11 +206,51 @@ async def _play(page: Page, medium: dict[str, Any], kind: str) -> str:
     return f"{size}{played['duration']:.2f} s, sought to {played['at']:.2f} s"
 
 
-async def _became(site: Site, medium_id: str) -> str:
-    statement = text(
-        "select r.name, r.byte_size from renditions as r join attachments as a on a.id = r.attachment_id"
-        " where a.public_id = :id and r.role not in ('pcm', 'frames') order by r.name"
-    )
-    async with site.database.read() as reader:
-        found = await reader.execute(statement, {"id": medium_id})
-        return ", ".join(f"{row.name} {row.byte_size}" for row in found)
+async def _watch(page: Page, post: dict[str, Any], medium: dict[str, Any]) -> str:
+    """Plays a film on its page: first picture, length, place, and every size that the menu offers."""
+    await page.goto(post["url"])
+    player = Player(page)
+    await player.start()
+    duration = await player.get("video.duration")
+    # What is streamed begins two pictures late where pictures refer to later ones; here six make a second.
+    assert duration == pytest.approx(medium["duration"], abs=0.5)
+    target = round(duration * 0.6, 2)
+    await player.get(f"video.currentTime = {target}")
+    await player.has("!video.seeking && video.currentTime >= wanted && video.readyState > 1", target)
+    assert await player.video.evaluate(SPREAD) > 60
+    menu = await player.open_menu()
+    offered = [await radio.get_attribute("value") for radio in await menu.locator("[name^=quality]").all()]
+    sizes = sorted((str(one) for one in offered if re.fullmatch(r"\d+p", str(one))), key=lambda one: int(one[:-1]))
+    await page.keyboard.press("Escape")
+    assert len(sizes) >= 2, offered
+    for size in (sizes[0], sizes[-1]):
+        await player.choose(size)
+        short = int(size[:-1])
+        await player.has(
+            "Math.abs(Math.min(video.videoWidth, video.videoHeight) - wanted) <= 1 && !video.seeking", short
+        )
+        await player.has("video.readyState > 1")
+        width, height = await player.get("[video.videoWidth, video.videoHeight]")
+        assert width / height == pytest.approx(medium["width"] / medium["height"], rel=0.03)
+        assert await player.get("video.currentTime") >= target - 1
+        assert await player.video.evaluate(SPREAD) > 60
+    await player.has("video.ended || video.currentTime > wanted", min(target + 1, duration - 0.5))
+    for url in (medium["url"], medium["preview_url"]):
+        await page.evaluate(PLAY, {"url": url, "kind": "video"})
+    await page.evaluate(SHOW, medium["storyboard"]["url"])
+    return f"{width}×{height}, {duration:.2f} s, sought to {target:.2f} s, watched in {', '.join(sizes)}"
+
+
+async def _read(page: Page, post: dict[str, Any]) -> str:
+    """Captions as the player shows them."""
+    await page.goto(post["url"])
+    player = Player(page)
+    await player.start()
+    await player.get("[...video.textTracks].forEach(track => { track.mode = 'showing' })")
+    await player.has("[...video.textTracks].some(track => track.cues?.length)")
+    said = await player.get("[...[...video.textTracks].find(track => track.cues?.length).cues].map(cue => cue.text)")
+    assert "fail again" in " ".join(said).lower(), said
+    start = await player.get("[...video.textTracks].find(track => track.cues?.length).cues[0].startTime")
+    await player.get(f"video.currentTime = {start + 0.2}")
+    await player.has("[...video.textTracks].some(track => track.activeCues?.length)")
+    return f", {len(said)} captions"

@@ -24,7 +24,7 @@ from strvsocial.media.probing import probe
 from strvsocial.media.products import Made, Product
 from strvsocial.media.progress import Progress, Tell, nobody, report_progress
 from strvsocial.media.renditions import add
-from strvsocial.media.sandbox import DecoderFailed
+from strvsocial.media.sandbox import Crashed, DecoderFailed
 from strvsocial.media.sharing import forget
 from strvsocial.media.video import PLAY, join_rung, make_rungs
 from strvsocial.media.workplaces import store, workplace
@@ -88,6 +88,8 @@ class _Film:
     attachment_id: int
     rows: Sequence[Any]
     tell: Tell
+    killed: list[Crashed] = field(default_factory=list)
+    """Decoders of previews that somebody ended."""
 
     @property
     def wanted(self) -> list[Any]:
@@ -106,6 +108,8 @@ class _Film:
         await self._fetch(folder, self.donor)
         await self._make_previews(folder)
         await self._make_sizes(folder)
+        if self.killed:
+            raise self.killed[0]
 
     async def _make_opus(self, folder: Path) -> None:
         [row] = self.wanted
@@ -117,7 +121,8 @@ class _Film:
         await self._keep(folder, made)
 
     async def _make_previews(self, folder: Path) -> None:
-        """What is nice to have: the film is no worse without it, so nothing else waits for a second try."""
+        """What is nice to have: the film is no worse without it, so nothing else waits for a second try. There is one only
+        when the decoder was killed: that says nothing about the film."""
         donor, seconds, names = self.donor, self.rows[0].duration or 0, {row.name for row in self.wanted}
         if STORYBOARD in names:
             await self._try(folder, STORYBOARD, make_storyboard(folder, donor.name, seconds))
@@ -144,7 +149,10 @@ class _Film:
             made = await making
         except DecoderFailed as failure:
             log.warning("media.preview_failed", name=name, error=str(failure), log=failure.log[-500:])
-            await self._go_without(name)
+            if isinstance(failure, Crashed) and failure.was_killed:
+                self.killed.append(failure)
+            else:
+                await self._go_without(name)
         else:
             await self._keep(folder, [made])
 

@@ -71,10 +71,12 @@ class Refused(DecoderFailed):
 
 
 class Crashed(DecoderFailed):
-    """The decoder fell over. `by_file` is true when the file must be blamed, false when the machine may be."""
+    """The decoder fell over. `by_file` is true when the file must be blamed, false when the machine may be. It `was_killed`
+    when somebody else ended it, as the kernel does that is short of memory."""
 
     def __init__(self, status: int, log: str = "") -> None:
         self.by_file = -status in FAULTS
+        self.was_killed = -status == signal.SIGKILL
         how = signal.Signals(-status).name if status < 0 else f"status {status}"
         super().__init__(f"the decoder crashed ({how})", log)
 
