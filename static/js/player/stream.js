@@ -41,8 +41,11 @@ export function createStream(video, film, { wanted, onSizes, onFailure }) {
     current = url
     if (!url.includes('.m3u8') || isNative(video)) {
       video.src = url
-      // Before there is anything to seek in, this is where playing begins.
+      // Before there is anything to seek in, this is where playing begins; some browsers forget it.
       video.currentTime = seconds
+      video.addEventListener('loadedmetadata', () => {
+        if (mine === turn && Math.abs(video.currentTime - seconds) > 1) video.currentTime = seconds
+      }, { once: true })
     } else {
       try {
         const made = await attach(video, url, seconds, () => mine === turn && giveWay())
@@ -107,9 +110,8 @@ export function createStream(video, film, { wanted, onSizes, onFailure }) {
       const before = sizes.map((size) => size.name).join()
       await look()
       const hasGrown = before !== sizes.map((size) => size.name).join()
-      if (hasGrown && !isBroken && current !== film.mp4 && (current === film.hls || address() !== current)) {
-        open(address(), at)
-      }
+      const wantsOther = current === film.hls || (wanted !== 'auto' && address() !== current)
+      if (hasGrown && current && !isBroken && wantsOther) open(address(), at)
     },
 
     async retry() {
