@@ -21,7 +21,7 @@ from strvsocial import causes
 from strvsocial.causes import Cause
 from strvsocial.db import Base, Timestamp, bigint_id, ring_after_commit
 
-QUEUES = ("quick", "long", "ladder", "embed")
+QUEUES = ("quick", "long", "feature", "ladder", "embed")
 URGENT, BULK = 0, 10
 """Priorities: what a person waits for, and demo content or bulk imports."""
 OUT_OF_TIME = "it took longer than this kind of job may"

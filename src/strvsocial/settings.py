@@ -104,6 +104,7 @@ class Settings(BaseSettings):
 
     quick_jobs: int = Field(2, validation_alias="STRV_QUICK_JOBS")
     long_jobs: int = Field(1, validation_alias="STRV_LONG_JOBS")
+    feature_jobs: int = Field(1, validation_alias="STRV_FEATURE_JOBS")
     ladder_jobs: int = Field(1, validation_alias="STRV_LADDER_JOBS")
     decoder_niceness: int = Field(10, ge=0, le=19, validation_alias="STRV_DECODER_NICENESS")
     ffmpeg_threads: int = Field(2, validation_alias="STRV_FFMPEG_THREADS")

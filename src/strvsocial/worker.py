@@ -43,8 +43,8 @@ WORKER_HANDLERS: Mapping[str, Handler] = {
     **user_jobs.HANDLERS,
     **content_jobs.HANDLERS,
 }
-PATIENT = ("ladder",)
-"""Lanes whose decoders stand back behind those of the others: somebody can see or hear something already."""
+PATIENT = ("feature", "ladder")
+"""Lanes whose decoders stand back behind those of the others: they take long anyway."""
 ORPHANS_HOUR = 3
 """When the nightly search for orphans runs (UTC)."""
 EMBED_BATCHES = 2
@@ -69,6 +69,16 @@ async def open_context(stack: AsyncExitStack, settings: Settings) -> Context:
     """Opens what handlers use; `stack` closes it."""
     opened = await stack.enter_async_context(open_services(settings, pool_size=settings.database_pool_size))
     return Context(*opened)
+
+
+def worker_widths(settings: Settings) -> dict[str, int]:
+    """How many jobs the worker's lanes run at once. What is short never waits behind what is long."""
+    return {
+        "quick": settings.quick_jobs,
+        "long": settings.long_jobs,
+        "feature": settings.feature_jobs,
+        "ladder": settings.ladder_jobs,
+    }
 
 
 def start_lanes(
@@ -130,12 +140,7 @@ async def _start_worker(ctx: dict[str, Any]) -> None:
     stack.enter_context(watched(settings, "worker"))
     ctx["context"] = await open_context(stack, settings)
     await asyncio.to_thread(remove_stale, settings.data_dir / "tmp")
-    start_lanes(
-        stack,
-        ctx["context"],
-        {"quick": settings.quick_jobs, "long": settings.long_jobs, "ladder": settings.ladder_jobs},
-        WORKER_HANDLERS,
-    )
+    start_lanes(stack, ctx["context"], worker_widths(settings), WORKER_HANDLERS)
     show_life(stack, ctx["context"], "worker")
     await stack.enter_async_context(exposed(settings, ctx["context"].database, "worker"))
 

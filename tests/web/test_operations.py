@@ -86,7 +86,7 @@ async def test_metrics_know_routes_and_queues(site: Site, client: httpx.AsyncCli
     }  # fmt: skip
     waiting = {sample.labels["queue"]: sample.value for sample in families["strv_jobs_waiting"].samples}
     assert waiting["long"] >= 1
-    assert set(waiting) == {"quick", "long", "ladder", "embed"}
+    assert set(waiting) == {"quick", "long", "feature", "ladder", "embed"}
     assert families["strv_jobs_oldest_seconds"].samples[0].value >= 0
     async with site.database.transaction() as db:
         await db.execute(text("delete from jobs where kind = 'tests.nothing'"))

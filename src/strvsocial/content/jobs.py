@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
@@ -14,10 +15,19 @@ from strvsocial.content.processing import (
     give_up_sizes,
     process_attachment,
 )
-from strvsocial.content.work import DELETE_ACCOUNT, FINISH_FILM, PREVIEW_FILM, PROCESS_ATTACHMENT, PROCESS_FILM
+from strvsocial.content.work import (
+    DELETE_ACCOUNT,
+    FINISH_FILM,
+    PREVIEW_FILM,
+    PROCESS_ATTACHMENT,
+    PROCESS_FEATURE,
+    PROCESS_FILM,
+)
 from strvsocial.jobs import OUT_OF_TIME, Claimed, Handler
 from strvsocial.media.failures import TookTooLong
 
+SHORT_FILM_SECONDS = 180
+"""Films that last longer wait for each other, so that the others wait for none of them."""
 QUICK_SECONDS = 600
 """The most that a picture, a GIF, a sound or a preview may take in all, whatever its decoders do."""
 FILM_SECONDS = 4 * 3600
@@ -29,17 +39,20 @@ _TRIED_TWICE_SECONDS = 600
 _TOO_LONG = "Preparing this took longer than we allow. Try again when less is going on."
 
 
-async def _process(context: Any, jobs: list[Claimed], *, quick: bool = False) -> None:
+async def _process(context: Any, jobs: list[Claimed], *, quick: bool = False, most_seconds: float = math.inf) -> None:
+    parts = context.settings, context.database, context.storage
     for job in jobs:
         attachment_id = job.payload["attachment_id"]
         try:
-            await process_attachment(
-                context.settings, context.database, context.storage, attachment_id, job.priority, quick=quick
-            )
+            await process_attachment(*parts, attachment_id, job.priority, quick=quick, most_seconds=most_seconds)
         except TookTooLong as error:
             if _may_be_tried_again(job, error):
                 raise
             await give_up_attachment(context.database, attachment_id, job.priority, error.message)
+
+
+async def _process_short(context: Any, jobs: list[Claimed]) -> None:
+    await _process(context, jobs, most_seconds=SHORT_FILM_SECONDS)
 
 
 async def _gave_up(context: Any, job: Claimed, error: str) -> None:
@@ -77,7 +90,8 @@ HANDLERS = {
     PROCESS_ATTACHMENT: Handler(
         "quick", partial(_process, quick=True), tries=3, timeout=QUICK_SECONDS, gave_up=_gave_up
     ),
-    PROCESS_FILM: Handler("long", _process, tries=3, timeout=FILM_SECONDS, gave_up=_gave_up),
+    PROCESS_FEATURE: Handler("feature", _process, tries=3, timeout=FILM_SECONDS, gave_up=_gave_up),
+    PROCESS_FILM: Handler("long", _process_short, tries=3, timeout=FILM_SECONDS, gave_up=_gave_up),
     FINISH_FILM: Handler("ladder", _finish, tries=3, timeout=SIZES_SECONDS, gave_up=_gave_sizes_up),
     PREVIEW_FILM: Handler("quick", _finish, tries=3, timeout=QUICK_SECONDS, gave_up=_gave_sizes_up),
     DELETE_ACCOUNT: Handler("quick", _delete_account, tries=10, timeout=3600),

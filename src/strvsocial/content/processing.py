@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 from sqlalchemy import bindparam, cast, exists, select, update
@@ -12,7 +13,7 @@ from strvsocial.content.progress import tell_progress
 from strvsocial.content.retrying import resume_sizes
 from strvsocial.content.settling import settle, settle_sizes
 from strvsocial.content.twins import adopt_twin
-from strvsocial.content.work import want_long_processing, want_sizes
+from strvsocial.content.work import want_feature, want_long_processing, want_sizes
 from strvsocial.db import Database
 from strvsocial.errors import Unavailable
 from strvsocial.jobs import URGENT, Postpone
@@ -35,10 +36,11 @@ async def process_attachment(
     priority: int = URGENT,
     *,
     quick: bool = False,
+    most_seconds: float = math.inf,
 ) -> None:
     """Makes an attachment fit to be seen or played, and settles its post. One that is gone or done is left alone.
 
-    What would hold a `quick` lane for long goes to the other. Raises Postpone while the storage cannot be reached, and
+    What would hold a `quick` lane for long goes to the other, and films longer than `most_seconds` to one of their own. Raises Postpone while the storage cannot be reached, and
     TookTooLong.
     """
     async with database.read() as reader:
@@ -49,10 +51,10 @@ async def process_attachment(
     try:
         await adopt_twin(database, storage, attachment_id)
         tell = partial(tell_progress, attachment_id=attachment_id)
-        await process(settings, database, storage, attachment_id, tell, quick=quick)
+        await process(settings, database, storage, attachment_id, tell, quick=quick, most_seconds=most_seconds)
     except TakesLong:
         async with database.transaction() as db:
-            await want_long_processing(db, attachment_id, priority)
+            await (want_long_processing if quick else want_feature)(db, attachment_id, priority)
         return
     except CannotDecode as error:
         failure = error.message

@@ -12,6 +12,7 @@ from strvsocial.media.models import Rendition
 
 PROCESS_ATTACHMENT = "content.process_attachment"
 PROCESS_FILM = "content.process_film"
+PROCESS_FEATURE = "content.process_feature"
 FINISH_FILM = "content.finish_film"
 PREVIEW_FILM = "content.preview_film"
 EMBED_POST = "content.embed_post"
@@ -36,6 +37,11 @@ async def want_processing(db: AsyncSession, attachment_id: int, kind: str, prior
 
 async def want_long_processing(db: AsyncSession, attachment_id: int, priority: int = URGENT) -> None:
     await _want(db, PROCESS_FILM, "long", attachment_id, priority)
+
+
+async def want_feature(db: AsyncSession, attachment_id: int, priority: int = URGENT) -> None:
+    """A film that turned out to be long goes where it holds up none that are short."""
+    await _want(db, PROCESS_FEATURE, "feature", attachment_id, priority)
 
 
 async def _want(db: AsyncSession, name: str, queue: str, attachment_id: int, priority: int) -> None:

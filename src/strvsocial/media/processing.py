@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Awaitable
 from pathlib import Path
@@ -34,7 +35,7 @@ QUICK_RUN_SECONDS = 90.0
 
 
 class TakesLong(Exception):
-    """Work for minutes in a lane for short work: nothing was made, and it goes to the lane for long work."""
+    """Work for longer than its lane is for: nothing was made, and it goes to the next lane."""
 
 
 async def process(
@@ -45,12 +46,14 @@ async def process(
     tell: Tell = nobody,
     *,
     quick: bool = False,
+    most_seconds: float = math.inf,
 ) -> str | None:
     """Makes an attachment ready and returns its real kind, which may differ from what its first bytes suggested.
 
     `tell` is called in each transaction that writes how far the work is. None when the attachment is gone. Raises
     CannotDecode for hopeless files, TookTooLong, DecoderFailed or Unavailable (storage that is away, a full disk) for what
-    may go better next time, and TakesLong for films and long sounds in a `quick` lane.
+    may go better next time, and TakesLong for films and long sounds in a `quick` lane, and for films that last longer
+    than `most_seconds`.
     """
     await share_original(database, storage, attachment_id)
     found = await _find(database, attachment_id)
@@ -62,7 +65,9 @@ async def process(
         await storage.get_file(found.source_key, folder / "source")
         row = update(Attachment).where(Attachment.id == attachment_id)
         async with report_progress(database, row, tell) as on_progress:
-            made = await _measured(found.kind, make(settings, folder, found.kind, on_progress, quick=quick))
+            made = await _measured(
+                found.kind, make(settings, folder, found.kind, on_progress, quick=quick, most_seconds=most_seconds)
+            )
         return await _keep(database, storage, attachment_id, made, folder, found.generation)
 
 
@@ -132,7 +137,15 @@ async def _measured(kind: str, making: Awaitable[Made]) -> Made:
         meters.media_processing.labels(kind).inc(time.monotonic() - started)
 
 
-async def make(settings: Settings, folder: Path, kind: str, on_progress: Progress, *, quick: bool = False) -> Made:
+async def make(
+    settings: Settings,
+    folder: Path,
+    kind: str,
+    on_progress: Progress,
+    *,
+    quick: bool = False,
+    most_seconds: float = math.inf,
+) -> Made:
     """Makes everything of `source` in a private folder. A picture may turn out to move, a film to have sound only."""
     if kind in ("image", "gif"):
         return await make_images(settings, folder) or await make_gif(settings, folder, on_progress)
@@ -143,6 +156,8 @@ async def make(settings: Settings, folder: Path, kind: str, on_progress: Progres
     if quick and (probed.film is not None or takes_long(folder, probed)):
         raise TakesLong
     if probed.film is not None:
+        if (probed.duration or 0) > most_seconds:
+            raise TakesLong
         return await make_video(settings, folder, probed, on_progress)
     if probed.sound is None:
         raise damaged(kind)

@@ -21,10 +21,17 @@ from strvsocial.users import audit
 from strvsocial.web.paging import Page, decode_cursor, encode_cursor
 from strvsocial.web.viewers import Viewer
 
-TITLES = {"quick": "Quick", "long": "Films", "ladder": "Sizes of films", "embed": "Understanding"}
+TITLES = {
+    "quick": "Quick",
+    "long": "Films",
+    "feature": "Long films",
+    "ladder": "Sizes of films",
+    "embed": "Understanding",
+}
 KINDS = {
     "content.process_attachment": "Prepare a picture, GIF or sound",
     "content.process_film": "Prepare a film",
+    "content.process_feature": "Prepare a long film",
     "content.finish_film": "Make the other sizes of a film",
     "content.preview_film": "Make the preview of a film",
     "content.embed_post": "Understand a post",
