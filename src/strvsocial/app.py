@@ -26,7 +26,9 @@ from strvsocial.live import Listener
 from strvsocial.logs import configure_logs
 from strvsocial.media import api as media_api
 from strvsocial.media import serving
+from strvsocial.operations import media_pages as operations_media_pages
 from strvsocial.operations import pages as operations_pages
+from strvsocial.operations import people_pages as operations_people_pages
 from strvsocial.operations.heartbeats import Heartbeat
 from strvsocial.operations.request_rates import RequestRates
 from strvsocial.operations.watching import watched
@@ -69,6 +71,8 @@ PAGES: list[ControllerRouterHandler] = [
     *recommendations_pages.HANDLERS,
     *search_pages.HANDLERS,
     *operations_pages.HANDLERS,
+    *operations_people_pages.HANDLERS,
+    *operations_media_pages.HANDLERS,
 ]
 API: list[ControllerRouterHandler] = [
     *users_api.HANDLERS,

@@ -17,7 +17,16 @@ from tests.browser.test_accessibility import WCAG, check, check_page
 from strvsocial.users import accounts, audit
 from strvsocial.users.models import User
 
-PAGES = ["/admin", "/admin/jobs", "/admin/storage", "/admin/processes", "/admin/people", "/admin/map", "/admin/log"]
+PAGES = [
+    "/admin",
+    "/admin/jobs",
+    "/admin/media",
+    "/admin/storage",
+    "/admin/processes",
+    "/admin/people",
+    "/admin/map",
+    "/admin/log",
+]
 BUSIEST = ["/admin", "/admin/jobs", "/admin/people"]
 RULES = {"runOnly": {"type": "tag", "values": WCAG}}
 _SAMPLES = text(

@@ -95,7 +95,10 @@ ROWS: dict[str, Row] = {
     "POST /admin/jobs/{job_id}/retry": ADMIN,
     "GET /admin/log": ADMIN,
     "GET /admin/map": ADMIN,
+    "GET /admin/media": ADMIN,
+    "POST /admin/media/{medium_id}/retry": ADMIN,
     "GET /admin/people": ADMIN,
+    "GET /admin/people/{username}/suspend": ADMIN,
     "POST /admin/people/{username}/sign-out": ADMIN,
     "POST /admin/people/{username}/suspend": ADMIN,
     "POST /admin/people/{username}/unsuspend": ADMIN,
@@ -282,7 +285,7 @@ async def test_routes_for_people_who_are_signed_in(people: People) -> None:
 async def test_routes_for_admins(people: People) -> None:
     """Everybody else sees nothing there: people who are signed in what a wrong address shows, others the login."""
     guest = await people.site.member("guest")
-    known = {"username": guest.username, "job_id": 999_999}
+    known = {"username": guest.username, "job_id": 999_999, "medium_id": "none"}
     for method, path, row in rows("admin"):
         address = path.format(**known)
         for role in ROLES:
@@ -292,7 +295,7 @@ async def test_routes_for_admins(people: People) -> None:
                     assert answer.status_code == 303, (path, role, way)
                     assert answer.headers["location"].startswith("/login"), (path, role, way)
                 elif role == "admin":
-                    right = 404 if "job_id" in path else 303 if method == "POST" else 200
+                    right = 404 if "job_id" in path or "medium_id" in path else 303 if method == "POST" else 200
                     assert answer.status_code == right, (path, role, answer.status_code)
                 else:
                     missing = await client.request(method, "/no-such-page")

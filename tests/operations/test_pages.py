@@ -10,10 +10,20 @@ import pytest_asyncio
 from sqlalchemy import text
 from tests.front_door import Member, Site
 
+from strvsocial.ids import new_id
 from strvsocial.jobs import Claimed, GiveUp, Handler, enqueue
 from strvsocial.lanes import Lane
 
-PAGES = ["/admin", "/admin/jobs", "/admin/storage", "/admin/processes", "/admin/people", "/admin/map", "/admin/log"]
+PAGES = [
+    "/admin",
+    "/admin/jobs",
+    "/admin/media",
+    "/admin/storage",
+    "/admin/processes",
+    "/admin/people",
+    "/admin/map",
+    "/admin/log",
+]
 
 
 @pytest_asyncio.fixture
@@ -62,7 +72,7 @@ async def test_pages_are_for_admins_alone(site: Site, admin: Member, path: str) 
     assert (await site.anonymous.get(path)).headers["location"].startswith("/login")
 
 
-@pytest.mark.parametrize("path", PAGES[:4])
+@pytest.mark.parametrize("path", ["/admin", "/admin/jobs", "/admin/storage", "/admin/processes"])
 async def test_the_part_that_tells_of_now_comes_alone(admin: Member, path: str) -> None:
     whole = (await admin.browser.get(path)).text
     assert f'hx-get="{path}"' in whole
@@ -158,10 +168,64 @@ async def test_older_failures_are_on_further_pages(site: Site, admin: Member) ->
     assert len(seen) == len(total) >= 45
 
 
+async def _post_with_file(site: Site, author: Member, status: str, failure: str | None = None) -> tuple[str, str]:
+    """A post with a film in some state, by rows: the public ids of both."""
+    post, medium = new_id(), new_id()
+    async with site.database.transaction() as db:
+        made = "insert into posts (public_id, author_id, title, media_type, status, visibility) values (:id, :author, :title, 'video', :status, 'private') returning id"
+        values = {"id": post, "author": author.id, "title": f"Of {author.username}", "status": status}
+        number = await db.scalar(text(made), values)
+        await db.execute(
+            text(
+                "insert into attachments (public_id, post_id, kind, status, failure, source_key, source_mime, byte_size, sha256)"
+                " values (:id, :post, 'video', :status, :failure, 'originals/none', 'video/mp4', 1, '')"
+            ),
+            {"id": medium, "post": number, "status": status, "failure": failure},
+        )
+    return post, medium
+
+
+async def test_media_that_failed_are_listed_and_made_again(site: Site, admin: Member) -> None:
+    bob = await site.member("bob")
+    _, broken = await _post_with_file(site, bob, "failed", "This file is <damaged>.")
+    whole, lacking = await _post_with_file(site, bob, "ready")
+    async with site.database.transaction() as db:
+        await db.execute(
+            text(
+                "insert into renditions (attachment_id, name, role, state, progress, key, mime, byte_size, details)"
+                " select id, 'h480.mp4', 'rung', 'failed', 0, 'media/none', 'video/mp4', 0, '{\"failure\": \"Too slow.\"}'"
+                " from attachments where public_id = :id"
+            ),
+            {"id": lacking},
+        )
+    shown = (await admin.browser.get("/admin/media")).text
+    assert shown.count('id="medium-') == 2
+    assert "This file is &lt;damaged&gt;." in shown
+    assert "lacks <code>h480.mp4</code>" in shown
+    assert "Too slow." in shown
+    assert f"Of {bob.username}" not in shown, "a private post is named to an admin who may not see it"
+    for medium in (broken, lacking):
+        assert (await admin.browser.post(f"/admin/media/{medium}/retry")).status_code == 303
+        assert (await admin.browser.post(f"/admin/media/{medium}/retry")).status_code == 409
+    assert "Nothing failed" in (await admin.browser.get("/admin/media")).text
+    jobs = await _read(site, "select kind, queue from jobs where state = 'queued' order by id desc limit 2")
+    assert [tuple(row) for row in jobs] == [("content.finish_film", "ladder"), ("content.process_film", "long")]
+    post = (await bob.api("GET", f"/posts/{whole}")).json()
+    assert (post["status"], post["pending"]) == ("ready", ["rendition"])
+    assert "had made again" in (await admin.browser.get("/admin/log")).text
+    assert (await admin.browser.post("/admin/media/nothing/retry")).status_code == 404
+
+
 async def test_suspending_and_letting_back_in(site: Site, admin: Member) -> None:
     bob = await site.member("bob")
     found = (await admin.browser.get("/admin/people", params={"q": bob.username.upper()})).text
     assert f"account-{bob.username}" in found
+    assert f'href="/admin/people/{bob.username}/suspend"' in found
+    asked = (await admin.browser.get(f"/admin/people/{bob.username}/suspend")).text
+    assert f"Suspend {bob.username}?" in asked
+    assert f'action="/admin/people/{bob.username}/suspend"' in asked
+    assert (await admin.browser.get("/admin/people/nobody.at.all/suspend")).status_code == 404
+    assert (await bob.api("GET", "/me")).status_code == 200
     assert (await admin.browser.post(f"/admin/people/{bob.username}/suspend")).status_code == 303
     assert (await bob.api("GET", "/me")).status_code == 401
     assert (await site.anonymous.get(f"/u/{bob.username}")).status_code == 404

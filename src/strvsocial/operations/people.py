@@ -20,8 +20,7 @@ from strvsocial.web.viewers import Viewer
 
 _ESCAPED = str.maketrans({"\\": r"\\", "%": r"\%", "_": r"\_"})
 # Who deleted their account waits here without a name until all that was theirs is gone.
-_LIST = text(
-    r"""
+_PERSON = r"""
     select u.id, u.username, u.display_name, u.email, u.avatar_key, u.role, u.is_demo, u.suspended_at, u.created_at,
       (select count(*) from posts where author_id = u.id) as posts,
       (select count(*) from sessions where user_id = u.id and expires_at > now()) as sessions,
@@ -33,12 +32,17 @@ _LIST = text(
         from attachments a join posts p on p.id = a.post_id where p.author_id = u.id) as original_bytes,
       coalesce(u.quota_bytes, :total) as quota_bytes, coalesce(u.quota_daily_bytes, :daily) as quota_daily_bytes
     from users u
+"""
+_LIST = text(
+    _PERSON
+    + r"""
     where u.username_key not like E'\x7f%' and (cast(:before as bigint) is null or u.id < :before)
       and (:q = '' or u.username_key like :pattern or u.email_key like :pattern or u.display_name ilike :pattern)
       and (:only = '' or (:only = 'suspended' and u.suspended_at is not null) or (:only = 'admins' and u.role = 'admin'))
     order by u.id desc limit :limit
     """
 )
+_ONE = text(_PERSON + "where u.username_key = :key")
 
 
 class PersonView(msgspec.Struct, frozen=True):
@@ -75,11 +79,19 @@ async def list_people(
     after = decode_cursor(cursor, (int,))
     words = username_key(q.strip().lstrip("@")[:100])
     wanted = {"q": words, "pattern": f"%{words.translate(_ESCAPED)}%", "only": only}
-    ours = {"total": settings.quota_bytes, "daily": settings.quota_daily_bytes}
-    found = await reader.execute(_LIST, {**wanted, **ours, "before": after[0] if after else None, "limit": limit + 1})
+    found = await reader.execute(_LIST, {**wanted, **_quotas(settings), "before": after[0] if after else None, "limit": limit + 1})
     rows = found.all()
     more = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
     return Page([_as_person(row) for row in rows[:limit]], more)
+
+
+async def get_person(reader: AsyncConnection, settings: Settings, username: str) -> PersonView:
+    """One person by name. Raises NotFound."""
+    _refuse_unwritable(username)
+    found = await reader.execute(_ONE, {"key": username_key(username), **_quotas(settings)})
+    if (row := found.one_or_none()) is None:
+        raise NotFound
+    return _as_person(row)
 
 
 async def suspend(db: AsyncSession, admin: Viewer, username: str) -> None:
@@ -107,6 +119,11 @@ async def sign_out(db: AsyncSession, admin: Viewer, username: str) -> None:
     await sessions.end_others(db, user_id)
     await tokens.end_others(db, user_id)
     await audit.record(db, admin, "users.sign_out", username)
+
+
+def _quotas(settings: Settings) -> dict[str, int]:
+    """Those of whoever has none of their own."""
+    return {"total": settings.quota_bytes, "daily": settings.quota_daily_bytes}
 
 
 def _refuse_unwritable(username: str) -> None:
