@@ -94,7 +94,10 @@ async def test_nobody_waits_and_nothing_is_refused(
         before = town.redis.accepted
         reading, writing = await town.read(), await town.write()
         tried = town.redis.accepted - before
+        town.site.app.state.probes.forget()
+        ready = await town.site.anonymous.get("/readyz")
     town.heal()
+    assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
     assert reading.are(200)
     assert writing.are(303, but=WRITTEN)
     assert max(reading.slowest.seconds, writing.slowest.seconds) < SLOWEST, reading.table() + "\n" + writing.table()

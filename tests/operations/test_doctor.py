@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +22,14 @@ from sqlalchemy import text
 from tests.s3 import S3Server
 from tests.vectors import add_space
 
+from strvsocial.backups.manifests import KeptFile, Manifest, encode_manifest
 from strvsocial.db import Database, plain_url
 from strvsocial.doorbell import arq_queue
 from strvsocial.operations import machine_checks, service_checks
 from strvsocial.operations.doctor import examine
 from strvsocial.operations.exposure_checks import check_bucket, check_https, check_secrets, check_watching
-from strvsocial.operations.findings import Finding
-from strvsocial.operations.machine_checks import examine_ffmpeg
+from strvsocial.operations.findings import Finding, look
+from strvsocial.operations.machine_checks import check_backups, examine_ffmpeg
 from strvsocial.operations.service_checks import judge_persistence
 from strvsocial.settings import ROOT, Settings
 
@@ -260,3 +263,25 @@ def test_the_exit_code_tells(settings: Settings, url: str | None, code: int) -> 
     )
     told = json.loads(done.stdout)
     assert (done.returncode, told["ok"]) == (code, code == 0), told
+
+
+async def test_the_age_of_the_last_backup(settings: Settings, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    (kept / "backups").mkdir(parents=True)
+    assert await check_backups(settings) == []
+    [none] = await check_backups(settings.model_copy(update={"backup_dir": str(kept)}))
+    assert (none.state, "none is finished" in none.message) == ("fail", True)
+    for hours, state, told in ((9 * 24, "fail", "9.0 days"), (48, "warn", "2.0 days"), (3, "ok", "3 hours")):
+        moment = datetime.now(UTC) - timedelta(hours=hours)
+        file = KeptFile("f", 1, "0" * 64)
+        manifest = Manifest(
+            name=f"{moment:%Y%m%dT%H%M%SZ}", started_at=moment, finished_at=moment, version="0", revision="1",
+            server_major=15, dump_major=15, encrypted=False, media="all", rows={}, objects=0, object_bytes=0, dump=file,
+            media_list=file,
+        )  # fmt: skip
+        (kept / "backups" / manifest.name).mkdir()
+        (kept / "backups" / manifest.name / "manifest.json").write_bytes(encode_manifest(manifest))
+        [found] = await check_backups(settings.model_copy(update={"backup_dir": str(kept)}))
+        assert (found.name, found.state, told in found.message) == ("backups", state, True), found
+    [gone] = await look("backups", partial(check_backups, settings.model_copy(update={"backup_dir": "/nowhere"})), "x")
+    assert gone.state == "fail"

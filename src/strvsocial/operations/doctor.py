@@ -43,6 +43,8 @@ async def examine(settings: Settings) -> list[Finding]:
     findings += await look("storage", partial(services.check_storage, settings), hint)
     findings += await look("bucket", partial(exposure.check_bucket, settings), hint)
     findings += await look("ffmpeg", machine.check_sandbox, machine.FFMPEG)
+    hint = "See why: strvsocial backup list; backups belong on another machine."
+    findings += await look("backups", partial(machine.check_backups, settings), hint)
     findings += await look("watching", partial(exposure.check_watching, settings), "See .env.example.")
     findings += await look("disk", partial(machine.check_disk, settings), "May this account write to STRV_DATA_DIR?")
     return findings

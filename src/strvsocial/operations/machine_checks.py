@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
+from datetime import UTC, datetime
 
 from redis.asyncio import Redis
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from strvsocial.backups.shelves import open_shelf
 from strvsocial.embeddings import index_changes, spaces
 from strvsocial.embeddings.index_snapshots import BadSnapshot, SnapshotStore
 from strvsocial.embeddings.profiles import read_profile
@@ -24,6 +26,8 @@ from strvsocial.settings import GB, Settings
 TIGHT, LOW = 1 * GB, 5 * GB
 FEWEST, FEW = 0.02, 0.05
 """Shares of the files that a file system can hold."""
+LATE_DAYS, OLD_DAYS = 1.5, 7
+"""Ages of the last backup: one night was missed, or a week of them."""
 BEHIND_SECONDS = 60
 """An index that has not read PostgreSQL to its end for so long follows no more."""
 _WEB = text("select pid, host, details from processes where kind = 'web' and seen_at > now() - interval '45 s'")
@@ -66,6 +70,22 @@ async def check_disk(settings: Settings) -> list[Finding]:
         state: State = "fail" if free < TIGHT or share < FEWEST else "warn"
         return [Finding("disk", state, told, "Make room, or move STRV_DATA_DIR.")]
     return [Finding("disk", "ok", told)]
+
+
+async def check_backups(settings: Settings) -> list[Finding]:
+    """How old the last finished backup is, where backups are configured."""
+    if not settings.backup_dir:
+        return []
+    hint = "Run it every night: strvsocial backup create. When it fails, it says why."
+    async with open_shelf(settings.backup_dir, settings, must_exist=True) as shelf:
+        names = await shelf.list_backups()
+        if not names:
+            return [Finding("backups", "fail", f"none is finished at {settings.backup_dir}", hint)]
+        newest = await shelf.load_manifest(names[-1])
+    days = (datetime.now(UTC) - newest.started_at).total_seconds() / 86_400
+    told = f"the last one is {days:.1f} days old" if days >= 1 else f"the last one is {days * 24:.0f} hours old"
+    state: State = "fail" if days > OLD_DAYS else "warn" if days > LATE_DAYS else "ok"
+    return [Finding("backups", state, told, None if state == "ok" else hint)]
 
 
 async def check_sandbox() -> list[Finding]:

@@ -79,7 +79,9 @@ async def list_people(
     after = decode_cursor(cursor, (int,))
     words = username_key(q.strip().lstrip("@")[:100])
     wanted = {"q": words, "pattern": f"%{words.translate(_ESCAPED)}%", "only": only}
-    found = await reader.execute(_LIST, {**wanted, **_quotas(settings), "before": after[0] if after else None, "limit": limit + 1})
+    found = await reader.execute(
+        _LIST, {**wanted, **_quotas(settings), "before": after[0] if after else None, "limit": limit + 1}
+    )
     rows = found.all()
     more = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
     return Page([_as_person(row) for row in rows[:limit]], more)

@@ -10,9 +10,10 @@ from typing import Any
 from litestar import Request, Response, get
 from litestar.types import ControllerRouterHandler
 from msgspec import Struct
+from redis.exceptions import ResponseError
 from sqlalchemy import text
 
-from strvsocial.errors import StrvError
+from strvsocial.errors import StrvError, Unavailable
 
 PROBE_SECONDS = 1.0
 KEPT_SECONDS = 2.0
@@ -76,7 +77,7 @@ async def ask_parts(state: Any) -> dict[str, str]:
     """`ok`, or in a word what is wrong, of each part that pages depend on; within a second."""
     probes: dict[str, Callable[[], Awaitable[Any]]] = {
         "database": lambda: _ask_database(state),
-        "redis": lambda: state.limits.redis.ping(),
+        "redis": lambda: _ask_redis(state),
         "storage": lambda: state.storage_health.check(),
         "live": lambda: _check("the listener", state.listener.is_connected),
         "index": lambda: _check("the index", state.index.ready),
@@ -102,6 +103,14 @@ async def _probe(probe: Callable[[], Awaitable[Any]]) -> str:
 async def _ask_database(state: Any) -> None:
     async with state.database.read() as reader:
         await reader.execute(text("select 1"))
+
+
+async def _ask_redis(state: Any) -> None:
+    """Writes: one that is full, or cannot reach its disk, still answers a ping."""
+    try:
+        await state.limits.redis.set("strv:probe", 1, ex=60)
+    except ResponseError as error:
+        raise Unavailable("It takes no writes: it may be full.") from error
 
 
 async def _ask_models(state: Any) -> None:
