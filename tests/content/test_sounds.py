@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+import pyvips
 from sqlalchemy import text
 from tests.content.test_ladders import read, run
 from tests.front_door import Site
@@ -28,8 +29,11 @@ async def context(site: Site) -> AsyncIterator[worker.Context]:
 def _rain(folder: Path, seed: int) -> bytes:
     """Each test has a rain of its own: equal bytes are made ready once."""
     path = folder / "rain.flac"
-    noise = f"anoisesrc=color=pink:seed={seed}:duration=3:amplitude=0.1"
-    subprocess.run([find_ffmpeg(), "-nostdin", "-v", "error", "-f", "lavfi", "-i", noise, str(path)], check=True)
+    cover = folder / "cover.png"
+    pyvips.Image.black(64, 48, bands=3).pngsave(str(cover))
+    noise = ("-f", "lavfi", "-i", f"anoisesrc=color=pink:seed={seed}:duration=3:amplitude=0.1")
+    attached = ("-i", str(cover), "-c:v", "copy", "-disposition:v", "attached_pic", "-map", "0:a", "-map", "1:v")
+    subprocess.run([find_ffmpeg(), "-nostdin", "-v", "error", *noise, *attached, str(path)], check=True, timeout=60)
     return path.read_bytes()
 
 
@@ -58,6 +62,8 @@ async def test_a_page_offers_the_smaller_file_first(site: Site, context: worker.
     first = f'<source src="{base}/play.webm" type="audio/webm; codecs=opus">'
     second = f'<source src="{base}/play.m4a" type="audio/mp4">'
     assert page.index(first) < page.index(second)
+    cover = f'<img src="{base}/poster.webp" alt="" width="64" height="48"'
+    assert cover in page
     part = await site.anonymous.get(f"{base}/play.webm", headers={"Range": "bytes=100-199"})
     assert (part.status_code, len(part.content)) == (206, 100)
 

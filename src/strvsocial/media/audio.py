@@ -74,10 +74,20 @@ def aac_arguments(sound: Stream, bitrate: int = 0) -> list[str]:
 
 
 async def listen(
-    settings: Settings, folder: Path, sound: Stream, limits: Limits, max_seconds: int, on_progress: Progress
+    settings: Settings,
+    folder: Path,
+    sound: Stream,
+    limits: Limits,
+    max_seconds: int,
+    on_progress: Progress,
+    *,
+    is_alone: bool = True,
 ) -> Heard:
-    """Decodes the sound of `source` once: writes `pcm` and measures its loudness. Raises DecoderFailed."""
-    pcm = ["-af", CONTIGUOUS, *pcm_output(sound, max_seconds)]
+    """Decodes the sound of `source` once: writes `pcm` and measures its loudness. Raises DecoderFailed.
+
+    Sound that is not alone keeps its clock, by which pictures go.
+    """
+    pcm = [*(["-af", CONTIGUOUS] if is_alone else []), *pcm_output(sound, max_seconds)]
     arguments = ["-v", "info", "-nostats", *read_source(threads=settings.ffmpeg_threads)]
     log = await run_ffmpeg([*arguments, *measuring_output(sound, max_seconds), *pcm], folder, limits, on_progress)
     seconds = size_of(folder, "pcm") / PCM_BYTES_A_SECOND
