@@ -155,7 +155,7 @@ async def test_extreme_shapes(settings: Settings, put: Put, tmp_path: Path) -> N
     folder = put(path)
     made = await _make(settings, folder)
     assert (made.width, made.height) == (1, 65535)
-    assert {(p.width, p.height) for p in made.products if p.role == "variant"} == {(1, 2048)}
+    assert {(p.width, p.height) for p in made.products if p.role == "variant"} == {(1, 8192)}
 
 
 def _png(width: int, height: int) -> bytes:

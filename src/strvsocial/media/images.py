@@ -1,4 +1,4 @@
-"""Pictures: upright, in sRGB or (what that cannot hold) Display P3, without metadata, as WebP and AVIF in up to four widths."""
+"""Pictures: upright, in sRGB or (what that cannot hold) Display P3, without metadata, as WebP and AVIF in several widths."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from strvsocial.media.sandbox import DecoderFailed, Limits, private_folder, run_
 from strvsocial.settings import Settings
 from strvsocial.storage import Storage
 
-WIDTHS = (320, 640, 1280, 2048)
+WIDTHS = (320, 640, 1280, 2048, 4096)
+"""Of these the smaller ones than the picture, and the picture's own; more than 2048 only for what is long (panoramas)."""
 AVATAR_PIXELS = 256
-LIMITS = Limits(wall=120, cpu=60, memory=3 << 30, file_size=256 << 20)
+LIMITS = Limits(wall=240, cpu=90, memory=3 << 30, file_size=256 << 20)
 
 
 async def make_images(settings: Settings, folder: Path, *, even_if_animated: bool = False) -> Made | None:

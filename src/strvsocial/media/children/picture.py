@@ -26,7 +26,8 @@ from colours import SEARCHED, SRGB, WIDE, is_wide, profile_of_numbers, told_prof
 
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 LOADERS = ("Jpeg", "Png", "Webp", "Nsgif", "Heif")
-BOX = 2048
+BOX, LONG_BOX = 2048, (8192, 1024)
+"""Pixels each way; and for what is more than twice as long as wide, so that a long page can still be read."""
 POSTER_BOX = 1280
 FRAME = 256
 TINY = 32
@@ -66,9 +67,16 @@ def page_count(header: Any) -> int:
         return int(header.get("n-pages")) if header.get_typeof("n-pages") else 1
     if header.get("vips-loader").startswith("pngload"):
         with open("source", "rb") as file:
-            start = file.read(1 << 20)
-        return 2 if b"acTL" in start[: max(0, start.find(b"IDAT"))] else 1
+            start = file.read(SEARCHED)
+        return 2 if b"acTL" in start.partition(b"IDAT")[0] else 1
     return 1
+
+
+def box_of(width: int, height: int) -> tuple[int, int]:
+    """How wide and high the largest rendition of such a picture may be."""
+    if max(width, height) <= 2 * min(width, height):
+        return BOX, BOX
+    return LONG_BOX if width > height else LONG_BOX[::-1]
 
 
 def find_colours() -> tuple[str, str | None]:
@@ -85,12 +93,14 @@ def find_colours() -> tuple[str, str | None]:
     return WIDE if is_wide(told) else SRGB, TOLD
 
 
-def shrink(box: int, crop: bool = False, name: str = "source", profile: str = SRGB, told: str | None = None) -> Any:
-    """The picture upright, in 8-bit RGB, at most `box` pixels wide and high (or cropped to that square), in memory."""
+def shrink(
+    box: tuple[int, int], crop: bool = False, name: str = "source", profile: str = SRGB, told: str | None = None
+) -> Any:
+    """The picture upright, in 8-bit RGB, at most as wide and high as `box` (or cropped to it), in memory."""
     picture = pyvips.Image.thumbnail(
         name,
-        box,
-        height=box,
+        box[0],
+        height=box[1],
         size="both" if crop else "down",
         crop="centre" if crop else "none",
         output_profile=profile,
@@ -138,8 +148,10 @@ def tiny(picture: Any) -> dict[str, Any]:
 
 
 def write_frame(picture: Any) -> None:
-    """One 256 x 256 RGB frame for the embedder: shorter side resized, centre cropped."""
-    frame = flat(picture).thumbnail_image(FRAME, height=FRAME, size="both", crop="centre", output_profile=SRGB)
+    """One 256 x 256 RGB frame for the embedder: the square in the middle, resized."""
+    side = min(picture.width, picture.height)
+    middle = flat(picture).crop((picture.width - side) // 2, (picture.height - side) // 2, side, side)
+    frame = middle.thumbnail_image(FRAME, height=FRAME, size="force", output_profile=SRGB)
     with open("frames", "wb") as file:
         file.write(frame.cast("uchar").write_to_memory())
 
@@ -175,7 +187,8 @@ def unpack_heic(max_pixels: int) -> tuple[int, int]:
     if profile:
         picture.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
     target = WIDE if profile and is_wide(profile) else SRGB
-    small = picture.thumbnail_image(BOX, height=BOX, size="down", output_profile=target)
+    across, down = box_of(width, height)
+    small = picture.thumbnail_image(across, height=down, size="down", output_profile=target)
     plain(small).pngsave("unpacked", compression=1, keep="icc" if target == WIDE else "none")
     os.replace("unpacked", "source")
     return width, height
@@ -196,7 +209,7 @@ def make_renditions(request: dict[str, Any]) -> dict[str, Any]:
     if pages > 1 and request["animation_elsewhere"]:
         return {"pages": pages}
     profile, told = find_colours()
-    base = shrink(BOX, profile=profile, told=told)
+    base = shrink(box_of(width, height), profile=profile, told=told)
     widths = [width for width in request["widths"] if width < base.width]
     made = []
     for target in widths:
@@ -209,7 +222,9 @@ def make_renditions(request: dict[str, Any]) -> dict[str, Any]:
 def make_avatar(request: dict[str, Any]) -> dict[str, Any]:
     open_source(request["max_pixels"])
     _, told = find_colours()
-    shrink(request["size"], crop=True, told=told).webpsave("avatar.webp", Q=82, effort=4, keep="none")
+    shrink((request["size"], request["size"]), crop=True, told=told).webpsave(
+        "avatar.webp", Q=82, effort=4, keep="none"
+    )
     return {}
 
 
@@ -220,7 +235,7 @@ def make_poster(request: dict[str, Any]) -> dict[str, Any]:
         picture = picture.copy(interpretation="srgb").thumbnail_image(POSTER_BOX, height=POSTER_BOX, size="down")
     else:
         read_header(request["max_pixels"], "picture")
-        picture = shrink(POSTER_BOX, name="picture")
+        picture = shrink((POSTER_BOX, POSTER_BOX), name="picture")
     picture = plain(picture)
     return {"made": save(picture, "poster", ["webp"]), "tiny": tiny(picture)}
 
