@@ -25,7 +25,10 @@ COMMANDS = {
     ),
     "index": ("strvsocial.embeddings.index_commands:app", "The index of vectors that similar posts are found in."),
     "jobs": ("strvsocial.operations.commands:jobs_app", "Work that is wanted, running, done or given up."),
-    "media": ("strvsocial.media.commands:app", "Stored pictures, sound and films: usage, orphans."),
+    "media": (
+        "strvsocial.content.media_commands:app",
+        "Stored pictures, sound and films: usage, orphans, verify, reprocess.",
+    ),
     "models": ("strvsocial.content.model_commands:app", "The models that make this site's vectors."),
     "posts": ("strvsocial.content.commands:app", "Posts: list, delete, import."),
     "processes": ("strvsocial.operations.admin_commands:processes_app", "The processes that run the site."),

@@ -15,6 +15,7 @@ from strvsocial.content.processing import (
     give_up_sizes,
     process_attachment,
 )
+from strvsocial.content.renewing import renew_medium
 from strvsocial.content.work import (
     DELETE_ACCOUNT,
     FINISH_FILM,
@@ -22,6 +23,7 @@ from strvsocial.content.work import (
     PROCESS_ATTACHMENT,
     PROCESS_FEATURE,
     PROCESS_FILM,
+    RENEW_MEDIUM,
 )
 from strvsocial.jobs import OUT_OF_TIME, Claimed, Handler
 from strvsocial.media.failures import TookTooLong
@@ -81,6 +83,12 @@ def _may_be_tried_again(job: Claimed, error: TookTooLong) -> bool:
     return error.seconds <= _TRIED_TWICE_SECONDS and job.attempts < 2
 
 
+async def _renew(context: Any, jobs: list[Claimed]) -> None:
+    for job in jobs:
+        attachment_id, generation = job.payload["attachment_id"], job.payload["generation"]
+        await renew_medium(context.settings, context.database, context.storage, attachment_id, generation)
+
+
 async def _delete_account(context: Any, jobs: list[Claimed]) -> None:
     for job in jobs:
         await accounts.delete_everything(context.database, job.payload["user_id"])
@@ -94,5 +102,6 @@ HANDLERS = {
     PROCESS_FILM: Handler("long", _process_short, tries=3, timeout=FILM_SECONDS, gave_up=_gave_up),
     FINISH_FILM: Handler("ladder", _finish, tries=3, timeout=SIZES_SECONDS, gave_up=_gave_sizes_up),
     PREVIEW_FILM: Handler("quick", _finish, tries=3, timeout=QUICK_SECONDS, gave_up=_gave_sizes_up),
+    RENEW_MEDIUM: Handler("ladder", _renew, tries=3, timeout=SIZES_SECONDS),
     DELETE_ACCOUNT: Handler("quick", _delete_account, tries=10, timeout=3600),
 }

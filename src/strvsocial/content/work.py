@@ -15,6 +15,7 @@ PROCESS_FILM = "content.process_film"
 PROCESS_FEATURE = "content.process_feature"
 FINISH_FILM = "content.finish_film"
 PREVIEW_FILM = "content.preview_film"
+RENEW_MEDIUM = "content.renew_medium"
 EMBED_POST = "content.embed_post"
 DELETE_ACCOUNT = "content.delete_account"
 

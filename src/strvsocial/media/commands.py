@@ -17,6 +17,7 @@ from strvsocial.console import AsJson
 from strvsocial.media.holding import BackupRuns
 from strvsocial.media.sweeping import Comparison, abort_abandoned, compare, count_bytes, delete_orphans
 from strvsocial.services import open_database, open_services
+from strvsocial.settings import get_settings
 
 app = typer.Typer(no_args_is_help=True, help="Stored pictures, sound and films.")
 _SHOWN = 20
@@ -26,11 +27,12 @@ _SHOWN = 20
 def usage(
     top: Annotated[int, typer.Option(min=1, max=1000, help="How many people to name.")] = 10, as_json: AsJson = False
 ) -> None:
-    """Bytes by kind, originals beside renditions, and who has most of them."""
+    """Bytes by kind, originals beside renditions, who has most of them and may have how many, and what is saved by storing
+    equal bytes once."""
 
     async def count() -> dict[str, Any]:
         async with open_database() as database, database.transaction() as db:
-            return await count_bytes(db, top)
+            return await count_bytes(db, get_settings(), top)
 
     found = asyncio.run(count())
     if as_json:
@@ -45,7 +47,11 @@ def usage(
         for row in rows:
             table.add_row(*(_shown(column, value) for column, value in row.items()))
         console.print(table)
-    waiting = found["unused_uploads"]
+    once, waiting = found["stored_once"], found["unused_uploads"]
+    console.print(
+        f"Rows name {decimal(once['named_bytes'])}; equal bytes are stored once: {decimal(once['stored_bytes'])}"
+        f" in {once['objects']} objects, {decimal(once['saved_bytes'])} saved."
+    )
     console.print(f"Uploads that no post uses yet: {waiting['files']}, {decimal(waiting['bytes'])}.")
 
 
@@ -74,9 +80,8 @@ def orphans(
 async def _inspect(delete: bool, grace: timedelta, *, quiet: bool) -> tuple[Comparison, int]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     console = Console(stderr=True)
-    is_hidden = quiet or not console.is_terminal
     async with open_services() as (_, database, storage):
-        with Progress(*columns, console=console, disable=is_hidden, transient=True) as bars:
+        with Progress(*columns, console=console, disable=hides_bars(console, quiet), transient=True) as bars:
             listing = bars.add_task("listing objects", total=None)
             found = await compare(database, storage, grace, lambda count: bars.update(listing, completed=count))
             deleted = 0
@@ -86,6 +91,11 @@ async def _inspect(delete: bool, grace: timedelta, *, quiet: bool) -> tuple[Comp
                 deleted = await delete_orphans(database, storage, keys, lambda n: bars.update(task, completed=n))
                 await abort_abandoned(database, storage, grace)
     return found, deleted
+
+
+def hides_bars(console: Console, quiet: bool) -> bool:
+    """Whether nobody would see progress bars."""
+    return quiet or not console.is_terminal
 
 
 def _print(found: Comparison, deleted: int | None) -> None:
@@ -108,5 +118,7 @@ def _print(found: Comparison, deleted: int | None) -> None:
         console.print("Nothing was deleted: run it again with --delete.")
 
 
-def _shown(column: str, value: int | str) -> str:
+def _shown(column: str, value: int | str | None) -> str:
+    if value is None:
+        return "unlimited" if column == "quota_bytes" else ""
     return decimal(int(value)) if column.endswith("_bytes") else str(value)

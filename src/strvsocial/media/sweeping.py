@@ -23,6 +23,7 @@ from strvsocial.media.appending import remove_bytes
 from strvsocial.media.holding import BackupRuns, deleting
 from strvsocial.media.quotas import forget_holds
 from strvsocial.media.sharing import share_originals
+from strvsocial.settings import Settings
 from strvsocial.storage import OpenMultipart, Storage
 
 log = structlog.get_logger()
@@ -128,19 +129,25 @@ async def compare(
     """Compares storage with the rows; `progress` is told how many objects were listed."""
     started = datetime.now(UTC)
     async with database.transaction() as db:
-        await db.execute(_LISTED)
-        count = 0
-        async for batch in _batches(storage.list("")):
-            keys, sizes, _, times = zip(*batch, strict=True)
-            await db.execute(_LIST, {"keys": list(keys), "sizes": list(sizes), "times": list(times)})
-            count += len(batch)
-            progress(count)
+        count = await fill_listing(db, storage, progress)
         orphans = [Orphan(*row) for row in await db.execute(_ORPHANS, {"before": started - grace})]
         absent = [Missing(*row) for row in await db.execute(_MISSING, {"before": started})]
     # Listed before, written since: storage is asked again.
     missing = [found for found in absent if await storage.stat(found.key) is None]
     multiparts = [item.key for item in await _find_abandoned(database, storage, started - grace)]
     return Comparison(count, orphans, missing, multiparts)
+
+
+async def fill_listing(db: AsyncSession, storage: Storage, progress: Callable[[int], None]) -> int:
+    """Makes the temporary table `listed` of all that storage has; how many objects. It ends with the transaction."""
+    await db.execute(_LISTED)
+    count = 0
+    async for batch in _batches(storage.list("")):
+        keys, sizes, _, times = zip(*batch, strict=True)
+        await db.execute(_LIST, {"keys": list(keys), "sizes": list(sizes), "times": list(times)})
+        count += len(batch)
+        progress(count)
+    return count
 
 
 async def delete_orphans(
@@ -219,12 +226,19 @@ async def find_last_sweep(reader: AsyncConnection) -> LastSweep | None:
     return None if found is None else msgspec.json.decode(found, type=LastSweep)
 
 
-async def count_bytes(db: AsyncSession | AsyncConnection, top: int) -> dict[str, Any]:
-    """How much the rows say is stored: originals and renditions by kind, unused uploads, and whose it is."""
+async def count_bytes(db: AsyncSession | AsyncConnection, settings: Settings, top: int) -> dict[str, Any]:
+    """How much the rows say is stored: originals and renditions by kind, unused uploads, whose it is and how much each may
+    keep, and what equal bytes that are stored once save."""
     totals = [dict(row._mapping) for row in await db.execute(_BY_KIND)]
-    people = [dict(row._mapping) for row in await db.execute(_BY_PERSON, {"top": top})]
+    people = [dict(row._mapping) for row in await db.execute(_BY_PERSON, {"top": top, "total": settings.quota_bytes})]
     waiting = (await db.execute(_WAITING)).one()
-    return {"kinds": totals, "people": people, "unused_uploads": dict(waiting._mapping)}
+    once = (await db.execute(_ONCE)).one()
+    return {
+        "kinds": totals,
+        "people": people,
+        "unused_uploads": dict(waiting._mapping),
+        "stored_once": {**once._mapping, "saved_bytes": once.named_bytes - once.stored_bytes},
+    }
 
 
 _BY_KIND = text(
@@ -242,10 +256,22 @@ _BY_KIND = text(
 _BY_PERSON = text(
     """
     select u.username, count(*) as files, sum(a.byte_size)::bigint as original_bytes,
-      coalesce(sum(made.bytes), 0)::bigint as rendition_bytes
+      coalesce(sum(made.bytes), 0)::bigint as rendition_bytes,
+      nullif(coalesce(u.quota_bytes, :total), 0) as quota_bytes
     from attachments a join posts p on p.id = a.post_id join users u on u.id = p.author_id
       left join lateral (select sum(byte_size) as bytes from renditions where attachment_id = a.id) as made on true
     group by u.id order by sum(a.byte_size) + coalesce(sum(made.bytes), 0) desc, u.id limit :top
+    """
+)
+_ONCE = text(
+    """
+    select count(*) as objects, coalesce(sum(named), 0)::bigint as named_bytes, coalesce(sum(stored), 0)::bigint as stored_bytes
+    from (
+      select sum(byte_size) as named, max(byte_size) as stored from (
+        select source_key as key, byte_size from attachments
+        union all select key, byte_size from renditions where state = 'ready'
+      ) as rows group by key
+    ) as objects
     """
 )
 _WAITING = text(

@@ -143,7 +143,7 @@ async def show_storage(
         STORAGE,
         live,
         span,
-        stored=await count_bytes(reader, 10),
+        stored=await count_bytes(reader, settings, 10),
         names=figures.KINDS,
         disk=None if settings.s3_bucket else await asyncio.to_thread(shutil.disk_usage, settings.data_dir),
         bucket=settings.s3_bucket,

@@ -34,6 +34,7 @@ KINDS = {
     "content.process_feature": "Prepare a long film",
     "content.finish_film": "Make the other sizes of a film",
     "content.preview_film": "Make the preview of a film",
+    "content.renew_medium": "Make a medium anew",
     "content.embed_post": "Understand a post",
     "content.delete_account": "Delete an account",
     "users.process_avatar": "Prepare a profile picture",
