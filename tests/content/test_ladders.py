@@ -104,7 +104,12 @@ async def test_sizes_follow_while_the_film_is_watched(site: Site, context: worke
     master = await playlist(author, medium["hls_url"])
     assert master.headers["content-type"].startswith("application/vnd.apple.mpegurl")
     names = [line for line in master.text.splitlines() if not line.startswith("#")]
-    assert sorted(names) == ["h240.m3u8", "h480.m3u8"]
+    assert sorted(names[:2]) == ["h240.m3u8", "h480.m3u8"]
+    assert names[2:] == ["sound.m3u8"]
+    assert master.text.splitlines()[-2].endswith(',CODECS="mp4a.40.2"')
+    assert "RESOLUTION" not in master.text.splitlines()[-2]
+    heard = await author.client.get(f"/media/{medium['id']}/sound.mp4")
+    assert (heard.status_code, heard.headers["content-type"]) == (200, "audio/mp4")
     for name in names:
         answer = await author.client.get(f"/media/{medium['id']}/{name}")
         assert answer.headers["content-type"].startswith("application/vnd.apple.mpegurl")
@@ -115,7 +120,7 @@ async def test_sizes_follow_while_the_film_is_watched(site: Site, context: worke
         jobs = await reader.scalar(text("select count(*) from jobs where kind = :kind"), {"kind": FINISH_FILM})
         assert jobs == 0
     assert (await author.api("PATCH", f"/posts/{post['id']}", json={"visibility": "private"})).status_code == 200
-    for name in ("master.m3u8", "h240.m3u8", "h480.mp4", "storyboard.webp", "preview.mp4"):
+    for name in ("master.m3u8", "h240.m3u8", "h480.mp4", "storyboard.webp", "preview.mp4", "sound.mp4"):
         assert (await author.client.get(f"/media/{medium['id']}/{name}")).status_code == 200
         assert (await other.client.get(f"/media/{medium['id']}/{name}")).status_code == 404
         assert (await site.anonymous.get(f"/media/{medium['id']}/{name}")).status_code == 404
@@ -176,7 +181,10 @@ async def test_a_film_whose_other_sizes_fail_stays_as_it_is(
     assert "longer than we allow" in failed["h480.mp4"][1]
     for path in ("/?feed=latest", f"/p/{post['id']}"):
         shown = (await author.browser.get(path)).text
-        assert "480p, the file for downloads, the preview and the pictures on the timeline could not be made." in shown
+        assert (
+            "480p, the sound alone, the file for downloads, the preview and the pictures on the timeline could not be made."
+            in shown
+        )
         assert f'action="/p/{post["id"]}/retry"' in shown
         assert "could not be made" not in (await other.browser.get(path)).text
 
@@ -221,7 +229,7 @@ async def test_sizes_that_were_made_are_not_made_again(site: Site, context: work
     async with context.database.read() as reader:
         after = (await reader.execute(statement, {"id": job.payload["attachment_id"]})).all()
     assert before == after
-    assert len(before) == 10
+    assert len(before) == 12
     assert (await read(author, post["id"]))["pending"] == ["captions", "embedding"]
 
 

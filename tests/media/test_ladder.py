@@ -50,6 +50,7 @@ def test_the_master_playlist_begins_with_a_middle_size() -> None:
         Stream(f"h{size}.m3u8", 1000 * size, 900 * size, 2 * size, size, "avc1.64001f,mp4a.40.2")
         for size in (720, 240, 480)
     ]
+    streams.insert(0, Stream("sound.m3u8", 50_000, 48_000, None, None, "mp4a.40.2"))
     assert write_master(streams).splitlines() == [
         "#EXTM3U",
         "#EXT-X-VERSION:7",
@@ -60,6 +61,8 @@ def test_the_master_playlist_begins_with_a_middle_size() -> None:
         "h240.m3u8",
         '#EXT-X-STREAM-INF:BANDWIDTH=720000,AVERAGE-BANDWIDTH=648000,RESOLUTION=1440x720,CODECS="avc1.64001f,mp4a.40.2"',
         "h720.m3u8",
+        '#EXT-X-STREAM-INF:BANDWIDTH=50000,AVERAGE-BANDWIDTH=48000,CODECS="mp4a.40.2"',
+        "sound.m3u8",
     ]
 
 
@@ -74,7 +77,7 @@ async def _climb(settings: Settings, folder: Path) -> tuple[Made, list[Product]]
     assert progress == sorted(progress)
     if PLAY in wanted:
         top = products[-2]
-        products.append(await join_rung(folder, top.name, (top.width or 0, top.height or 0)))
+        products += await join_rung(folder, top.name, (top.width or 0, top.height or 0))
     return made, products
 
 

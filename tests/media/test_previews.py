@@ -46,7 +46,7 @@ def tiles(folder: Path, sheet: Product) -> list[float]:
 
 async def test_a_sheet_shows_the_middle_of_each_of_its_stretches(put: Put, film: Film) -> None:
     folder = put(film("brightening.mp4", *brightening(23), *X264, "-g", "250"))
-    sheet = await make_storyboard(folder, "source", 23.0)
+    [sheet] = await make_storyboard(folder, "source", 23.0)
     assert sheet.details == {
         "columns": 10, "rows": 3, "tile_width": 160, "tile_height": 90, "interval": 1.0, "count": 23,
     }  # fmt: skip
@@ -60,7 +60,7 @@ async def test_a_sheet_of_a_long_film_is_made_of_key_frames_where_all_would_be_t
 ) -> None:
     monkeypatch.setattr(previews, "DECODED_PIXELS", most_pixels)
     folder = put(film("hours.mp4", *brightening(7000, "32x18", "1"), *X264, "-g", "10"))
-    sheet = await make_storyboard(folder, "source", 7000.0)
+    [sheet] = await make_storyboard(folder, "source", 7000.0)
     assert (sheet.details["count"], sheet.details["interval"]) == (MOST_TILES, 70.0)
     for number, brightness in enumerate(tiles(folder, sheet)):
         assert brightness == pytest.approx((number + 0.5) / MOST_TILES, abs=0.03)
@@ -69,14 +69,14 @@ async def test_a_sheet_of_a_long_film_is_made_of_key_frames_where_all_would_be_t
 async def test_a_sheet_stands_upright_and_keeps_its_shape(put: Put, film: Film) -> None:
     lying = film("stretched.mp4", *brightening(12, "120x120"), *X264, "-aspect", "16:9")
     folder = put(film("stretched-turned.mp4", "-display_rotation", "90", "-i", str(lying), "-c", "copy"))
-    sheet = await make_storyboard(folder, "source", 12.0)
+    [sheet] = await make_storyboard(folder, "source", 12.0)
     assert (sheet.details["tile_width"], sheet.details["tile_height"]) == (90, 160)
     assert len(tiles(folder, sheet)) == 12
 
 
 async def test_a_film_that_ends_early_fills_its_sheet_with_its_last_frame(put: Put, film: Film) -> None:
     folder = put(film("brightening.mp4", *brightening(23), *X264, "-g", "250"))
-    sheet = await make_storyboard(folder, "source", 40.0)
+    [sheet] = await make_storyboard(folder, "source", 40.0)
     assert tiles(folder, sheet)[23:] == pytest.approx([1] * 17, abs=0.04)
 
 
@@ -105,7 +105,7 @@ def look(path: Path) -> tuple[tuple[int, int], list[float], bool]:
 async def test_a_preview_is_cut_from_several_places(settings: Settings, put: Put, film: Film) -> None:
     tone = ("-f", "lavfi", "-i", "sine=duration=40")
     folder = put(film("heard.mp4", *brightening(40), *tone, *X264, "-c:a", "aac", "-metadata", "title=Alice"))
-    preview = await make_preview(settings, folder, "source", (160, 90), 40.0)
+    [preview] = await make_preview(settings, folder, "source", (160, 90), 40.0)
     size, shown, is_heard = look(folder / preview.name)
     assert (size, is_heard) == ((160, 90), False)
     assert len(shown) == pytest.approx(50, abs=4)
@@ -117,7 +117,7 @@ async def test_a_preview_is_cut_from_several_places(settings: Settings, put: Put
 async def test_a_preview_is_small_whatever_it_shows(settings: Settings, put: Put, film: Film) -> None:
     noise = "nullsrc=size=640x360:rate=50:duration=11,geq=random(1)*255:128:128"
     folder = put(film("noise.mp4", "-f", "lavfi", "-i", noise, *X264, "-crf", "35"))
-    preview = await make_preview(settings, folder, "source", (640, 360), 11.0)
+    [preview] = await make_preview(settings, folder, "source", (640, 360), 11.0)
     size, shown, _ = look(folder / preview.name)
     assert size == (480, 270)
     assert len(shown) == pytest.approx(150, abs=8)
@@ -128,6 +128,6 @@ async def test_a_preview_is_small_whatever_it_shows(settings: Settings, put: Put
 
 async def test_a_preview_of_one_frame(settings: Settings, put: Put, film: Film) -> None:
     folder = put(film("single.mp4", *brightening(1, "640x1280"), *X264, "-frames:v", "1"))
-    preview = await make_preview(settings, folder, "source", (640, 1280), 0.04)
+    [preview] = await make_preview(settings, folder, "source", (640, 1280), 0.04)
     size, shown, _ = look(folder / preview.name)
     assert (size, len(shown)) == ((240, 480), 1)

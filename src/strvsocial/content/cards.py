@@ -60,11 +60,12 @@ _MEDIA = """
           min(name) filter (where role = 'preview') as preview,
           (array_agg(details) filter (where role = 'storyboard'))[1] as storyboard,
           (array_agg(details -> 'loudness') filter (where role = 'playback'))[1] as loudness,
-          bool_or(role = 'rung') as has_ladder,
+          bool_or(role = 'rung' and width is not null) as has_ladder,
           json_agg(json_build_object('url', '/media/' || a.public_id || '/' || name, 'mime', mime, 'width', width,
-            'height', height, 'bitrate', bitrate) order by mime, width) filter (where role in ('variant', 'playback', 'rung')
-          ) as variants
-        from (select *, case when a.kind <> 'image' then case role when 'playback' then 0 when 'rung' then 1 else 9 end
+            'height', height, 'bitrate', bitrate) order by mime, width) filter (where role in ('variant', 'playback')
+            or (role = 'rung' and width is not null)) as variants
+        from (select *, case when a.kind <> 'image' then case when role = 'playback' then 0
+                                when role = 'rung' and width is not null then 1 else 9 end
                              when role <> 'variant' then 9 when mime = 'image/webp' then 0 else 1 end as shown
               from renditions where attachment_id = a.id and state = 'ready') as of_one
       ) as r on true

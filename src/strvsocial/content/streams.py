@@ -43,7 +43,7 @@ async def show_master(
     """The master playlist (RFC 8216, section 4.3.4). It grows while sizes are still being made."""
     wanted = {"attachment_id": attachment_id, "viewer_id": viewer.id if viewer else None}
     rows = (await reader.execute(_RUNGS, wanted)).all()
-    if not rows:
+    if not any(row.width for row in rows):
         raise NotFound
     streams = [
         Stream(

@@ -115,7 +115,7 @@ class MediaView(Struct, frozen=True, kw_only=True):
         failed = [one for one in self.unfinished if one.state == "failed"]
         if not failed:
             return ""
-        sizes = [_size_label(one.name) for one in failed if one.role == "rung"]
+        sizes = [_size_label(one.name) if one.width else "the sound alone" for one in failed if one.role == "rung"]
         *most, last = [*sizes, *(_PARTS.get(one.role, one.name) for one in failed if one.role != "rung")]
         what = f"{', '.join(most)} and {last}" if most else last
         why = next((one.failure for one in failed if one.failure), "")

@@ -18,6 +18,7 @@ from sqlalchemy import bindparam, select, update
 from strvsocial.db import Database
 from strvsocial.media.audio import finish_audio
 from strvsocial.media.failures import explain
+from strvsocial.media.ladder import SOUND
 from strvsocial.media.models import Attachment, Rendition
 from strvsocial.media.previews import PREVIEW, STORYBOARD, make_preview, make_storyboard
 from strvsocial.media.probing import probe
@@ -26,7 +27,7 @@ from strvsocial.media.progress import Progress, Tell, nobody, report_progress
 from strvsocial.media.renditions import add
 from strvsocial.media.sandbox import Crashed, DecoderFailed
 from strvsocial.media.sharing import forget
-from strvsocial.media.video import PLAY, join_rung, make_rungs
+from strvsocial.media.video import PLAY, join_rung, make_rungs, make_sound
 from strvsocial.media.workplaces import store, workplace
 from strvsocial.settings import Settings
 from strvsocial.storage import Storage
@@ -129,9 +130,11 @@ class _Film:
         if PREVIEW in names:
             size = donor.width, donor.height
             await self._try(folder, PREVIEW, make_preview(self.settings, folder, donor.name, size, seconds))
+        if SOUND in names:
+            await self._try(folder, SOUND, make_sound(folder, donor.name, seconds))
 
     async def _make_sizes(self, folder: Path) -> None:
-        rungs = {row.name for row in self.wanted if row.role == "rung"}
+        rungs = {row.name for row in self.wanted if row.role == "rung" and row.width}
         if rungs:
             await self._fetch_source(folder)
             sound = self.donor.name if self.rows[0].has_audio else None
@@ -142,9 +145,9 @@ class _Film:
             top = max((row for row in self.rows if row.role == "rung"), key=lambda row: row.width or 0)
             if not (folder / top.name).exists():
                 await self._fetch(folder, top)
-            await self._keep(folder, [await join_rung(folder, top.name, (top.width, top.height))])
+            await self._keep(folder, await join_rung(folder, top.name, (top.width, top.height)))
 
-    async def _try(self, folder: Path, name: str, making: Awaitable[Product]) -> None:
+    async def _try(self, folder: Path, name: str, making: Awaitable[list[Product]]) -> None:
         try:
             made = await making
         except DecoderFailed as failure:
@@ -154,7 +157,7 @@ class _Film:
             else:
                 await self._go_without(name)
         else:
-            await self._keep(folder, [made])
+            await self._keep(folder, made)
 
     async def _fetch_source(self, folder: Path) -> None:
         await self.storage.get_file(self.rows[0].source_key, folder / "source")

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from strvsocial.media.ffmpeg import WITHOUT_METADATA
 from strvsocial.media.products import Product, size_of
 
 RUNGS = (240, 480, 720, 1080)
@@ -19,7 +21,10 @@ NEARLY = 1.2
 """A film that is less than this much larger than a rung gets no rung of its own size above it."""
 MAX_BITRATES = {240: 400, 480: 1_200, 720: 2_800, 1080: 5_500}
 """Kilobits a second that a rung's pictures take at most, over two seconds."""
-AUDIO_BITRATE = 128_000
+SOUND, SOUND_PLAYLIST = "sound.mp4", "sound.m3u8"
+SOUND_BITRATE = 48_000
+"""Bits a second, in mono: a voice is clear, and a line that carries it carries hardly any picture."""
+AAC = "mp4a.40.2"
 KEY_FRAME_SECONDS, SEGMENT_SECONDS = 2, 4
 SHORT_SECONDS = 10.0
 """Films up to this length have one size: they are here before a player could choose."""
@@ -76,32 +81,41 @@ def encode(rung: Rung) -> list[str]:
     ]  # fmt: skip
 
 
-def segment(rung: Rung) -> list[str]:
-    """Output arguments of the file and the playlist of a rung."""
+def segment(file: str, playlist: str) -> list[str]:
+    """Output arguments of the file and the playlist of a rung. Frames keep their times, however far apart they lie."""
     return [
-        "-f", "hls", "-hls_segment_type", "fmp4", "-hls_flags", "single_file+independent_segments",
+        "-fps_mode", "vfr", "-f", "hls", "-hls_segment_type", "fmp4", "-hls_flags", "single_file+independent_segments",
         "-hls_playlist_type", "vod", "-hls_time", str(SEGMENT_SECONDS),
-        "-hls_segment_filename", rung.file, f"file:{rung.playlist}",
+        "-hls_segment_filename", file, f"file:{playlist}",
     ]  # fmt: skip
 
 
 def rung_products(folder: Path, rung: Rung, *, has_audio: bool) -> list[Product]:
     """What was made of a rung: its file, which knows what a master playlist says of it, and its playlist."""
-    playlist = (folder / rung.playlist).read_text()
+    codecs = _codecs(folder / rung.file, has_audio)
+    return _products(folder, Product(rung.file, "rung", rung.width, rung.height), rung.playlist, codecs)
+
+
+def sound_arguments() -> list[str]:
+    """Output arguments of the rung without pictures: what a line still carries that is too bad for any."""
+    encode = ["-map", "0:a:0", "-c:a", "aac", "-aac_coder", "fast", "-b:a", str(SOUND_BITRATE), "-ac", "1"]
+    return [*encode, *WITHOUT_METADATA, *segment(SOUND, SOUND_PLAYLIST)]
+
+
+def sound_products(folder: Path) -> list[Product]:
+    """What was made of the rung without pictures. It has no width and no height."""
+    return _products(folder, Product(SOUND, "rung"), SOUND_PLAYLIST, AAC)
+
+
+def _products(folder: Path, file: Product, name: str, codecs: str) -> list[Product]:
+    playlist = (folder / name).read_text()
     segments = [(float(seconds), int(size)) for seconds, size in _EXTINF.findall(playlist)]
     seconds = sum(length for length, _ in segments) or 1.0
     peak = max((8 * size / length for length, size in segments if length), default=0.0)
-    details: dict[str, Any] = {
-        "bandwidth": round(peak),
-        "codecs": _codecs(folder / rung.file, has_audio),
-        "playlist": rung.playlist,
-    }
+    details: dict[str, Any] = {"bandwidth": round(peak), "codecs": codecs, "playlist": name}
     details["seconds"] = round(seconds, 3)
-    bitrate = round(8 * size_of(folder, rung.file) / seconds)
-    return [
-        Product(rung.file, "rung", rung.width, rung.height, bitrate, details),
-        Product(rung.playlist, "playlist"),
-    ]
+    bitrate = round(8 * size_of(folder, file.name) / seconds)
+    return [replace(file, bitrate=bitrate, details=details), Product(name, "playlist")]
 
 
 def _codecs(path: Path, has_audio: bool) -> str:
@@ -109,30 +123,33 @@ def _codecs(path: Path, has_audio: bool) -> str:
     with path.open("rb") as file:
         found = _AVCC.search(file.read(64 * 1024))
     video = f"avc1.{found[1].hex()}" if found else "avc1.640028"
-    return f"{video},mp4a.40.2" if has_audio else video
+    return f"{video},{AAC}" if has_audio else video
 
 
 class Stream(NamedTuple):
-    """A rung as the master playlist names it."""
+    """A rung as the master playlist names it; one without width and height is heard only."""
 
     playlist: str
     bandwidth: int
     average: int
-    width: int
-    height: int
+    width: int | None
+    height: int | None
     codecs: str
 
 
 def write_master(streams: Sequence[Stream]) -> str:
-    """The playlist of playlists. The first is what players begin with: the smallest but one, where there are several."""
-    ordered = sorted(streams, key=lambda stream: stream.bandwidth)
+    """The playlist of playlists. The first is what players begin with: the smallest but one, where there are several.
+    What is heard only comes last, for players that have tried everything else."""
+    ordered = sorted((stream for stream in streams if stream.width), key=lambda stream: stream.bandwidth)
     if len(ordered) > 2:
         ordered = [ordered[1], ordered[0], *ordered[2:]]
+    ordered += [stream for stream in streams if not stream.width]
     lines = ["#EXTM3U", "#EXT-X-VERSION:7", "#EXT-X-INDEPENDENT-SEGMENTS"]
     for stream in ordered:
+        size = f"RESOLUTION={stream.width}x{stream.height}," if stream.width else ""
         lines.append(
             f"#EXT-X-STREAM-INF:BANDWIDTH={stream.bandwidth},AVERAGE-BANDWIDTH={stream.average},"
-            f'RESOLUTION={stream.width}x{stream.height},CODECS="{stream.codecs}"'
+            f'{size}CODECS="{stream.codecs}"'
         )
         lines.append(stream.playlist)
     return "\n".join(lines) + "\n"

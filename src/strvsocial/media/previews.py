@@ -30,7 +30,7 @@ def wanted_previews(seconds: float) -> list[Product]:
     return [*sheet, Product(PREVIEW, "preview")]
 
 
-async def make_storyboard(folder: Path, name: str, seconds: float) -> Product:
+async def make_storyboard(folder: Path, name: str, seconds: float) -> list[Product]:
     """Writes the sheet of a film called `name`: its frames lie evenly over `seconds`, row by row. Raises DecoderFailed."""
     count = max(1, min(MOST_TILES, int(seconds)))
     request: dict[str, Any] = {"task": "storyboard", "file": name, "count": count, "seconds": seconds}
@@ -40,7 +40,7 @@ async def make_storyboard(folder: Path, name: str, seconds: float) -> Product:
     size = {"width": sheet["width"], "height": sheet["height"]}
     await run_child("picture", {"task": "storyboard", **size}, folder, PICTURE_LIMITS)
     details = {name: sheet[name] for name in ("columns", "rows", "tile_width", "tile_height", "interval", "count")}
-    return Product(STORYBOARD, "storyboard", **size, details=details)
+    return [Product(STORYBOARD, "storyboard", **size, details=details)]
 
 
 def preview_parts(seconds: float) -> list[tuple[float, float]]:
@@ -52,7 +52,9 @@ def preview_parts(seconds: float) -> list[tuple[float, float]]:
     return [(round(middle - PART_SECONDS / 2, 3), PART_SECONDS) for middle in middles]
 
 
-async def make_preview(settings: Settings, folder: Path, name: str, size: tuple[int, int], seconds: float) -> Product:
+async def make_preview(
+    settings: Settings, folder: Path, name: str, size: tuple[int, int], seconds: float
+) -> list[Product]:
     """Writes the preview of a film called `name` that is shown at `size`. Raises DecoderFailed."""
     scale = min(1, PREVIEW_BOX / max(size))
     width, height = (max(2, round(side * scale / 2) * 2) for side in size)
@@ -72,4 +74,4 @@ async def make_preview(settings: Settings, folder: Path, name: str, size: tuple[
     await run_ffmpeg([*inputs, "-filter_complex", graph, *encode, f"file:{PREVIEW}"], folder, PREVIEW_LIMITS)
     length = sum(length for _, length in parts)
     bitrate = round(8 * size_of(folder, PREVIEW) / length) if length else None
-    return Product(PREVIEW, "preview", width, height, bitrate)
+    return [Product(PREVIEW, "preview", width, height, bitrate)]

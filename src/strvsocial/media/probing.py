@@ -10,12 +10,16 @@ from strvsocial.media.ffmpeg import CODECS, FORMATS, MAX_FRAME_PIXELS
 from strvsocial.media.sandbox import Limits, run_child
 
 LIMITS = Limits(wall=30, cpu=30, memory=3 << 30)
-HDR_TRANSFERS = (16, 18)
-"""PQ and HLG, as ITU-T H.273 numbers them."""
+PQ, HLG = 16, 18
+"""Transfers, as ITU-T H.273 numbers them."""
 
 
 class Picture(msgspec.Struct, frozen=True):
-    """A video stream's frames as they are coded. `rotation` is in degrees, against the clock, to stand upright."""
+    """A video stream's frames as they are coded. `rotation` is in degrees, against the clock, to stand upright.
+
+    `transfer`, `primaries` and `matrix` are numbers of ITU-T H.273. `interlaced` is true where frames show two moments,
+    one in every other line. `held` is for how many seconds the sound goes on after the last frame.
+    """
 
     width: int
     height: int
@@ -25,6 +29,10 @@ class Picture(msgspec.Struct, frozen=True):
     bits: int
     pixels: str
     transfer: int
+    primaries: int
+    matrix: int
+    interlaced: bool
+    held: float
 
     @property
     def shown_size(self) -> tuple[int, int]:
@@ -34,7 +42,11 @@ class Picture(msgspec.Struct, frozen=True):
 
     @property
     def is_hdr(self) -> bool:
-        return self.transfer in HDR_TRANSFERS
+        return self.transfer in (PQ, HLG)
+
+    @property
+    def is_rgb(self) -> bool:
+        return self.pixels.startswith(("gbr", "rgb", "bgr", "argb", "abgr", "pal8"))
 
 
 class Stream(msgspec.Struct, frozen=True):
@@ -51,7 +63,8 @@ class Stream(msgspec.Struct, frozen=True):
 
 
 class Probe(msgspec.Struct, frozen=True):
-    """`duration` is in seconds and None when the file does not say; `format` is libav's name."""
+    """`duration` is in seconds, counted where the header does not say, and None where nothing tells; `format` is libav's
+    name. A stream of sound that cannot be heard has no `channels`."""
 
     format: str
     duration: float | None

@@ -39,6 +39,8 @@ class Product:
 
     @property
     def mime(self) -> str:
+        if self.role == "rung" and self.width is None:
+            return "audio/mp4"
         return MIMES[self.name.rpartition(".")[2]]
 
     @property

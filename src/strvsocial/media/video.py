@@ -6,32 +6,52 @@ other rungs of the ladder follow in a run of their own that decodes the film onc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from strvsocial.media.audio import aac_arguments, pcm_output, pcm_product
 from strvsocial.media.failures import CannotDecode, damaged, explain
 from strvsocial.media.ffmpeg import WITHOUT_METADATA, read_source
-from strvsocial.media.ladder import LONG_SIDE, SHORT_SECONDS, Rung, climb, encode, rung_products, segment
+from strvsocial.media.filters import MAX_FPS, fit, fit_again
+from strvsocial.media.ladder import (
+    LONG_SIDE,
+    SHORT_SECONDS,
+    SOUND,
+    Rung,
+    climb,
+    encode,
+    rung_products,
+    segment,
+    sound_arguments,
+    sound_products,
+)
 from strvsocial.media.previews import wanted_previews
-from strvsocial.media.probing import Picture, Probe
+from strvsocial.media.probing import Picture, Probe, Stream
 from strvsocial.media.products import Made, Product, size_of
 from strvsocial.media.sandbox import DecoderFailed, Limits, Refused, run_ffmpeg
-from strvsocial.media.stills import take_stills
+from strvsocial.media.stills import POSTER_BOX, take_stills
 from strvsocial.settings import Settings
 
 MAX_SECONDS = 2 * 3600
-SHORT_SIDE, MAX_FPS = 1080, 60
+SHORT_SIDE = 1080
 MAX_COPIED_BITRATE = 20_000_000
 """Bits a second: what is above is transcoded even though browsers could play it."""
 FRAMES_FOR_EMBEDDER = 8
 PLAY = "play.mp4"
 """The whole film in one file, for downloads and old players."""
 MP4 = ("-f", "mp4", "-movflags", "+faststart")
-TONEMAP = "zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt709,tonemap=hable:desat=0,zscale=t=bt709:m=bt709:r=tv"
 
 Progress = Callable[[float], None]
 """Hears how much of the work is done, from 0 to 1."""
+
+
+class _Way(NamedTuple):
+    """One way to something that can be watched: the file's name, its output arguments, the sound that is in it."""
+
+    name: str
+    arguments: list[str]
+    sound: Stream | None
 
 
 async def make_video(settings: Settings, folder: Path, probe: Probe, on_progress: Progress) -> Made:
@@ -39,26 +59,27 @@ async def make_video(settings: Settings, folder: Path, probe: Probe, on_progress
     film = _film_of(probe)
     rungs = ladder_of(probe, film)
     try:
-        name = await _play(settings, folder, probe, film, rungs, on_progress)
-        # The poster is as sharp as the film, not as its lowest rung; but only what we encoded is not HDR.
-        seen = "source" if name != PLAY and not film.is_hdr else name
-        stills = await take_stills(folder, seen, FRAMES_FOR_EMBEDDER, probe.duration or 0)
+        way = await _play(settings, folder, probe, film, rungs, on_progress)
+        has_audio = way.sound is not None
+        products = [] if way.name == PLAY else rung_products(folder, rungs[0], has_audio=has_audio)
+        measured = products[0].details["seconds"] if products else None
+        # The poster is as sharp as the film, not as its lowest rung.
+        seen = "source" if products and not _is_changed(film) else way.name
+        redraw = _redraw(folder, film) if products and _is_changed(film) else None
+        stills = await take_stills(folder, seen, FRAMES_FOR_EMBEDDER, measured, redraw)
     except DecoderFailed as failure:
         raise explain(failure, "video", settings.max_image_pixels) from failure
-    has_audio = size_of(folder, "pcm") > 0
-    if name == PLAY:
-        width, height, duration = stills.width, stills.height, stills.duration
+    width, height = target_size(*film.shown_size) if products else (stills.width, stills.height)
+    duration = measured or stills.duration or probe.duration or 0.0
+    if way.name == PLAY:
         bitrate = round(8 * size_of(folder, PLAY) / duration) if duration else None
         products = [Product(PLAY, "playback", width, height, bitrate)]
-    else:
-        width, height = target_size(*film.shown_size)
-        products = rung_products(folder, rungs[0], has_audio=has_audio)
-        duration = products[0].details["seconds"]
     made = {product.name for product in products}
     wanted = [Product(rung.file, "rung", rung.width, rung.height) for rung in rungs if rung.file not in made]
+    if rungs and has_audio:
+        wanted.append(Product(SOUND, "rung"))
     if rungs and PLAY not in made:
         wanted.append(Product(PLAY, "playback", rungs[-1].width, rungs[-1].height))
-    wanted += wanted_previews(duration)
     sound = [pcm_product(folder)] if has_audio else []
     return Made(
         "video",
@@ -68,7 +89,7 @@ async def make_video(settings: Settings, folder: Path, probe: Probe, on_progress
         duration=duration,
         has_audio=has_audio,
         placeholder=stills.placeholder,
-        wanted=wanted,
+        wanted=[*wanted, *wanted_previews(duration)],
     )
 
 
@@ -87,32 +108,64 @@ def ladder_of(probe: Probe, film: Picture) -> list[Rung]:
     return [] if is_short or len(rungs) < 2 else rungs
 
 
+def _is_changed(film: Picture) -> bool:
+    """Whether frames of the film as it was sent look wrong on a screen."""
+    return film.is_hdr or film.interlaced
+
+
 async def _play(
     settings: Settings, folder: Path, probe: Probe, film: Picture, rungs: list[Rung], on_progress: Progress
-) -> str:
-    """Writes what can be watched first, and `pcm` when there is sound; returns the name of the former."""
-    low = rungs[0] if rungs else None
-    ways: list[tuple[str, list[str]]] = []
-    if can_be_copied(probe, film):
-        ways.append((PLAY, [*_maps(probe), "-c", "copy", *_ended(MP4), f"file:{PLAY}"]))
-    for tonemap in (True, False) if film.is_hdr else (False,):
-        if low is not None:
-            ways.append((low.file, [*_transcode(probe, film, low, tonemap=tonemap), *_ended(()), *segment(low)]))
-        else:
-            ways.append((PLAY, [*_transcode(probe, film, None, tonemap=tonemap), *_ended(MP4), f"file:{PLAY}"]))
+) -> _Way:
+    """Writes what can be watched first, and `pcm` when there is sound. A film whose sound spoils it is shown without."""
     seconds = probe.duration or MAX_SECONDS
     limits = Limits(wall=180 + 8 * seconds, cpu=int(180 + 12 * seconds), file_size=8 << 30)
-    pcm = pcm_output(probe.sound, MAX_SECONDS) if probe.sound else []
-    for number, (name, way) in enumerate(ways, 1):
-        arguments = [*read_source(threads=settings.ffmpeg_threads), *way, *pcm]
+    ways = list(_ways(probe, film, rungs))
+    for way in ways:
+        pcm = pcm_output(way.sound, MAX_SECONDS) if way.sound else []
+        arguments = [*read_source(threads=settings.ffmpeg_threads), *way.arguments, *pcm]
         try:
             await run_ffmpeg(arguments, folder, limits, lambda now: on_progress(min(1, now / seconds)))
         except Refused:
-            if number == len(ways):
+            if way is ways[-1]:
                 raise
         else:
-            return name
-    raise AssertionError("there is always a way")
+            if way.sound is None or size_of(folder, "pcm") > 0:
+                return way
+    raise AssertionError("the last way has no sound")
+
+
+def _ways(probe: Probe, film: Picture, rungs: list[Rung]) -> Iterator[_Way]:
+    """From the best to the last."""
+    assert probe.film is not None
+    pictures = ["-map", f"0:{probe.film.index}"]
+    for sound in (probe.sound, None) if probe.sound else (None,):
+        maps = [*pictures, *(["-map", f"0:{sound.index}"] if sound else [])]
+        if can_be_copied(probe, film, sound):
+            yield _Way(PLAY, [*maps, "-c", "copy", *_ended(MP4), f"file:{PLAY}"], sound)
+        rung = rungs[0] if rungs else Rung(SHORT_SIDE, *target_size(*film.shown_size))
+        heard = [] if sound is None else ["-c:a", "copy"] if sound.codec == "aac" else aac_arguments(sound)
+        filters = ",".join([*fit(film, rung.width, rung.height), "format=yuv420p"])
+        encoded = [*maps, "-vf", filters, *encode(rung), *heard]
+        if rungs:
+            yield _Way(rung.file, [*encoded, *_ended(()), *segment(rung.file, rung.playlist)], sound)
+        else:
+            yield _Way(PLAY, [*encoded, *_ended(MP4), f"file:{PLAY}"], sound)
+
+
+def _redraw(folder: Path, film: Picture) -> Callable[[float], Awaitable[dict[str, int]]]:
+    """How to draw the frame at a time as the rungs show it, and as large as a poster may be: raw RGB in `redrawn`."""
+    width, height = film.shown_size
+    scale = min(1, POSTER_BOX / max(width, height))
+    size = {"width": max(1, round(width * scale)), "height": max(1, round(height * scale))}
+
+    async def draw(seconds: float) -> dict[str, int]:
+        filters = ",".join([*fit(film, size["width"], size["height"]), "format=rgb24"])
+        at = ["-ss", str(seconds)] if seconds else []
+        one = ["-map", "0:V:0", "-vf", filters, "-frames:v", "1", "-f", "rawvideo", "file:redrawn"]
+        await run_ffmpeg([*at, *read_source(), *one], folder, Limits(wall=60, cpu=60))
+        return size
+
+    return draw
 
 
 async def make_rungs(
@@ -128,22 +181,16 @@ async def make_rungs(
     inputs = read_source(threads=settings.ffmpeg_threads)
     if sound is not None:
         inputs += read_source(sound)
-    for tonemap in (True, False) if film.is_hdr else (False,):
-        arguments = [*inputs, "-filter_complex", _split(probe, film, rungs, tonemap=tonemap)]
-        for rung in rungs:
-            heard = ["-map", "1:a", "-c:a", "copy"] if sound is not None else []
-            arguments += ["-map", f"[{rung.short}]", *heard, *encode(rung), *_ended(()), *segment(rung)]
-        try:
-            await run_ffmpeg(arguments, folder, limits, lambda now: on_progress(min(1, now / seconds)))
-        except Refused:
-            if not tonemap:
-                raise
-        else:
-            break
+    arguments = [*inputs, "-filter_complex", _split(probe, film, rungs)]
+    heard = ["-map", "1:a:0", "-c:a", "copy"] if sound is not None else []
+    for rung in rungs:
+        file = segment(rung.file, rung.playlist)
+        arguments += ["-map", f"[{rung.short}]", *heard, *encode(rung), *_ended(()), *file]
+    await run_ffmpeg(arguments, folder, limits, lambda now: on_progress(min(1, now / seconds)))
     return [product for rung in rungs for product in rung_products(folder, rung, has_audio=sound is not None)]
 
 
-async def join_rung(folder: Path, name: str, size: tuple[int, int]) -> Product:
+async def join_rung(folder: Path, name: str, size: tuple[int, int]) -> list[Product]:
     """Writes `play.mp4` from the rung called `name`: the same bits with the index in front. Raises DecoderFailed."""
     whole = ["-map", "0", "-c", "copy", *_ended(MP4), f"file:{PLAY}"]
     seconds = 0.0
@@ -154,34 +201,34 @@ async def join_rung(folder: Path, name: str, size: tuple[int, int]) -> Product:
 
     await run_ffmpeg([*read_source(name), *whole], folder, Limits(wall=600, cpu=600, file_size=8 << 30), on_seconds)
     bitrate = round(8 * size_of(folder, PLAY) / seconds) if seconds else None
-    return Product(PLAY, "playback", *size, bitrate)
+    return [Product(PLAY, "playback", *size, bitrate)]
 
 
-def _split(probe: Probe, film: Picture, rungs: list[Rung], *, tonemap: bool) -> str:
+async def make_sound(folder: Path, name: str, seconds: float) -> list[Product]:
+    """Makes the rung without pictures from an earlier product called `name`. Raises DecoderFailed."""
+    limits = Limits(wall=120 + seconds / 4, cpu=int(120 + seconds / 4))
+    await run_ffmpeg([*read_source(name), *sound_arguments()], folder, limits)
+    return sound_products(folder)
+
+
+def _split(probe: Probe, film: Picture, rungs: list[Rung]) -> str:
     """The filters that bring the film down to each rung, from the highest on."""
     assert probe.film is not None
     top = rungs[-1]
-    first = ",".join(_fit(film, top, tonemap=tonemap))
+    first = ",".join([*fit(film, top.width, top.height), "format=yuv420p"])
     copies = "".join(f"[in{rung.short}]" for rung in rungs)
     parts = [f"[0:{probe.film.index}]{first},split={len(rungs)}{copies}"]
     for rung in rungs:
-        scale = "" if rung is top else f"scale={rung.width}:{rung.height}:flags=bicubic,"
-        parts.append(f"[in{rung.short}]{scale}setsar=1,format=yuv420p[{rung.short}]")
+        filters = ["null"] if rung is top else fit_again(rung.width, rung.height)
+        parts.append(f"[in{rung.short}]{','.join(filters)}[{rung.short}]")
     return ";".join(parts)
-
-
-def _fit(film: Picture, size: Rung | None, *, tonemap: bool) -> list[str]:
-    width, height = (size.width, size.height) if size else target_size(*film.shown_size)
-    filters = [f"fps={MAX_FPS}"] if film.fps > MAX_FPS + 1 else []
-    filters += [f"scale={width}:{height}:flags=bicubic", "setsar=1"]
-    return [*filters, TONEMAP] if tonemap else filters
 
 
 def _ended(container: tuple[str, ...]) -> list[str]:
     return ["-t", str(MAX_SECONDS), *WITHOUT_METADATA, *container]
 
 
-def can_be_copied(probe: Probe, film: Picture) -> bool:
+def can_be_copied(probe: Probe, film: Picture, sound: Stream | None) -> bool:
     """True when every browser plays the streams as they are."""
     return bool(
         probe.film
@@ -191,26 +238,12 @@ def can_be_copied(probe: Probe, film: Picture) -> bool:
         and min(film.shown_size) <= SHORT_SIDE
         and 0 < film.fps <= MAX_FPS + 1
         and (probe.bitrate or 0) <= MAX_COPIED_BITRATE
-        and (probe.sound is None or probe.sound.codec == "aac")
+        and not film.interlaced
+        and (sound is None or sound.codec == "aac")
     )
-
-
-def _maps(probe: Probe) -> list[str]:
-    streams = [stream for stream in (probe.film, probe.sound) if stream is not None]
-    return [argument for stream in streams for argument in ("-map", f"0:{stream.index}")]
 
 
 def target_size(width: int, height: int) -> tuple[int, int]:
     """Even, and within 1920 x 1080 lying or standing, never larger than it was."""
     scale = min(1, LONG_SIDE / max(width, height), SHORT_SIDE / min(width, height))
     return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
-
-
-def _transcode(probe: Probe, film: Picture, rung: Rung | None, *, tonemap: bool) -> list[str]:
-    """Output arguments that encode the film as a rung, or at its own size."""
-    sound = []
-    if probe.sound is not None:
-        sound = ["-c:a", "copy"] if probe.sound.codec == "aac" else aac_arguments(probe.sound)
-    size = rung or Rung(SHORT_SIDE, *target_size(*film.shown_size))
-    filters = ",".join([*_fit(film, rung, tonemap=tonemap), "format=yuv420p"])
-    return [*_maps(probe), "-vf", filters, *encode(size), *sound]

@@ -2,7 +2,7 @@
 
 The request names a `task`:
 `stills`      writes `frames` (n x 256 x 256 RGB, shorter side resized, centre cropped) and `poster` (raw RGB of one that
-              is not black);
+              is neither black nor blurred);
 `storyboard`  writes `sheet` (raw RGB): small frames that lie evenly over the film, row by row.
 """
 
@@ -21,6 +21,7 @@ FRAME = 256
 POSTER_BOX = 1280
 DECODED_AFTER_A_SEEK = 48
 DARK, FLAT = 28, 10
+LOOKED_AT, SHARP_ENOUGH = 640, 0.5
 
 
 def open_film(request: dict[str, Any]) -> tuple[Any, Any]:
@@ -82,6 +83,24 @@ def poster(frame: Any, ratio: float) -> Any:
 def is_telling(picture: Any) -> bool:
     """Neither black nor of one colour."""
     return bool(picture.mean() > DARK and picture.std() > FLAT)
+
+
+def sharpness(frame: Any) -> float:
+    """How much neighbouring pixels differ from what a smooth picture would have there (the spread of the Laplacian)."""
+    scale = min(1, LOOKED_AT / max(frame.width, frame.height))
+    size = {"width": max(3, round(frame.width * scale)), "height": max(3, round(frame.height * scale))}
+    light = frame.reformat(**size, format="gray").to_ndarray().astype(np.int16)
+    around = light[:-2, 1:-1] + light[2:, 1:-1] + light[1:-1, :-2] + light[1:-1, 2:]
+    return float((4 * light[1:-1, 1:-1] - around).std())
+
+
+def best_of(stills: list[Any], squares: list[Any]) -> int:
+    """The number of the first still that is telling and about as sharp as the sharpest of those that are."""
+    telling = [number for number, picture in enumerate(squares) if is_telling(picture)]
+    if not telling:
+        return max(range(len(squares)), key=lambda number: squares[number].std())
+    sharp = {number: sharpness(stills[number]) for number in telling}
+    return next(number for number in telling if sharp[number] >= SHARP_ENOUGH * max(sharp.values()))
 
 
 def upright(frame: Any, ratio: float) -> tuple[int, int]:
@@ -163,11 +182,11 @@ def take_storyboard(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def take_stills(request: dict[str, Any]) -> dict[str, Any]:
-    """`file` to read, `count` of frames at most, `fallback_duration` in seconds when the file does not say."""
+    """`file` to read, `count` of frames at most, over `seconds`, or over what the header says."""
     container, stream = open_film(request)
     if stream is None:
         return {"refused": "damaged"}
-    duration = container.duration / 1e6 if container.duration else request["fallback_duration"]
+    duration = request["seconds"] or (container.duration or 0) / 1e6
     ratio = float(stream.sample_aspect_ratio or 1)
     found: dict[int, Any] = {}
     for number in range(request["count"]):
@@ -180,10 +199,7 @@ def take_stills(request: dict[str, Any]) -> dict[str, Any]:
         return {"refused": "damaged"}
     stills = list(found.values())
     squares = [square(frame, ratio) for frame in stills]
-    best = next(
-        (n for n, one in enumerate(squares) if is_telling(one)),
-        max(range(len(squares)), key=lambda n: squares[n].std()),
-    )
+    best = best_of(stills, squares)
     picture = poster(stills[best], ratio)
     with open("frames", "wb") as file:
         file.writelines(one.tobytes() for one in squares)
@@ -195,8 +211,11 @@ def take_stills(request: dict[str, Any]) -> dict[str, Any]:
         "duration": duration,
         "width": width,
         "height": height,
-        "has_audio": bool(container.streams.audio),
-        "poster": {"width": picture.shape[1], "height": picture.shape[0]},
+        "poster": {
+            "width": picture.shape[1],
+            "height": picture.shape[0],
+            "seconds": round(max(0.0, (stills[best].time or 0) - begin(stream)), 3),
+        },
     }
 
 
