@@ -19,7 +19,7 @@ from tests.media.test_colours import P3, draw, profile
 
 from strvsocial.media.children import colours
 
-ALTS = ["Hills at dusk", "A lone tree. " + "It stands where three fields meet. " * 20, "", "A drawing on nothing", "Red and green", "The sixth", "The seventh"]  # fmt: skip
+ALTS = ["Hills at dusk", "A lone tree. " + "It stands where three fields meet. " * 20, "", "A drawing on nothing", "Red and green", "A long page", "The seventh"]  # fmt: skip
 COUNT = len(ALTS)
 
 
@@ -58,7 +58,7 @@ async def post(browser: Browser, address: str, people: People) -> str:
         _drawing(),
         _wide(),
     ]
-    files += [_jpeg(320, 240, (90 + n, 120, 160)) for n in (0, 40)]
+    files += [_jpeg(700, 4200, (90, 120, 160)), _jpeg(320, 240, (130, 120, 160))]
     pia = await people.join("pia")
     async with httpx.AsyncClient(base_url=f"{address}/api/v1", timeout=60) as client:
         answer = await client.post("/tokens", json={"email": pia.email, "password": PASSWORD})
@@ -352,3 +352,18 @@ async def test_a_drawing_on_nothing_has_a_ground_in_every_theme(open_page: OpenP
     assert "conic-gradient" in await large.evaluate("img => getComputedStyle(img).backgroundImage")
     others = page.locator(".gallery figure:not(.clear)")
     assert await others.count() == COUNT - 1
+
+
+async def test_a_long_page_is_asked_for_as_wide_as_it_is_shown(open_page: OpenPage, post: str) -> None:
+    page = await open_page(viewport=PHONE)
+    await page.goto(post)
+    tall = page.get_by_role("img", name="A long page")
+    await tall.scroll_into_view_if_needed()
+    assert "/w320." in await tall.evaluate("img => img.decode().then(() => img.currentSrc)")
+    await page.locator(".gallery a", has=tall).click()
+    dialog = page.get_by_role("dialog", name="Pictures")
+    await _loaded(dialog)
+    for _ in range(8):
+        await page.keyboard.press("+")
+    assert await _scale(dialog) * await dialog.locator(".stage img").evaluate("img => img.clientWidth") > 700
+    await _until(dialog.locator(".stage img"), "/w700/.test(img.currentSrc)")
