@@ -44,15 +44,23 @@ onContent((root) => {
 })
 
 // How long a post's own page was looked at.
-const single = document.querySelector('[data-single]')
+let single = document.querySelector('[data-single]')
 let since = document.hidden ? 0 : performance.now()
-document.addEventListener('visibilitychange', () => {
-  if (!document.hidden) { since = performance.now(); return }
+
+function look() {
+  since = document.hidden ? 0 : performance.now()
+}
+
+function leave() {
   if (single && since) {
     const seconds = Math.round((performance.now() - since) / 100) / 10
     since = 0
     if (seconds >= 1) report(single, 'dwell', Math.min(seconds, 3600))
   }
   send()
-})
+}
+
+document.addEventListener('visibilitychange', () => document.hidden ? leave() : look())
+document.addEventListener('page:leave', leave)
+document.addEventListener('page:arrive', () => { single = document.querySelector('[data-single]'); look() })
 addEventListener('pagehide', send)

@@ -1,4 +1,4 @@
-import { icon } from './content.js'
+import { goTo, icon } from './content.js'
 import { Draft } from './drafts.js'
 import { Uploads } from './uploads.js'
 
@@ -17,7 +17,7 @@ export function compose(form) {
     limits: Object.fromEntries(['image', 'gif', 'audio', 'video'].map((kind) => [kind, Number(form.dataset[`max${kind[0].toUpperCase()}${kind.slice(1)}`])])),
     left: Number(form.dataset.left ?? Infinity),
     present: () => [...form.querySelectorAll('[data-medium]')].filter((row) => !row.querySelector('[name=remove]').checked).map((row) => row.dataset.kind),
-    changed: () => { keep(); proceed() },
+    changed: () => { form.toggleAttribute('data-uploading', uploads.items.some((item) => item.isOpen)); keep(); proceed() },
     complain: (message) => showErrors(form, message ? { file: message } : {}, ['file']),
   })
 
@@ -49,7 +49,8 @@ export function compose(form) {
       const post = await answer.json()
       clearTimeout(timer)
       draft.clear()
-      location.assign(post.url)
+      if (form.isConnected) goTo(post.url)
+      else import('./toasts.js').then(({ toast }) => toast('Your post is sent.', { link: post.url, title: 'See it' }))
       return
     }
     const error = answer && (await answer.json().catch(() => null))?.error
@@ -68,16 +69,20 @@ export function compose(form) {
     proceed()
   })
   form.addEventListener('input', keep)
-  area.input.addEventListener('change', () => { uploads.add([...area.input.files]); area.input.value = '' })
+  const take = () => { uploads.add([...area.input.files]); area.input.value = '' }
+  area.input.addEventListener('change', take)
   takeDrops(form, area.drop, (files) => uploads.add(files))
   document.addEventListener('paste', (event) => {
-    const files = [...event.clipboardData.files]
+    const files = form.isConnected ? [...event.clipboardData.files] : []
     if (files.length) { event.preventDefault(); uploads.add(files) }
   })
   arrange(form, keep)
 
   const kept = draft.restore()
   uploads.restore(kept.uploads)
+  // What was written and chosen before this was here.
+  if (area.input.files.length) take()
+  else if (!form.dataset.edit) keep()
   if (!form.dataset.edit && (kept.filled || kept.uploads.length)) offerToDiscard(form, draft)
 }
 
@@ -122,14 +127,14 @@ function buildArea(form) {
 
 function takeDrops(form, drop, add) {
   let depth = 0
-  const hasFiles = (event) => event.dataTransfer?.types.includes('Files')
+  const hasFiles = (event) => form.isConnected && event.dataTransfer?.types.includes('Files')
   addEventListener('dragenter', (event) => { if (hasFiles(event)) { depth++; drop.classList.add('over-it') } })
   addEventListener('dragleave', (event) => { if (hasFiles(event) && --depth <= 0) drop.classList.remove('over-it') })
   addEventListener('dragover', (event) => { if (hasFiles(event)) event.preventDefault() })
   addEventListener('drop', (event) => {
     depth = 0
     drop.classList.remove('over-it')
-    if (!event.dataTransfer?.files.length) return
+    if (!form.isConnected || !event.dataTransfer?.files.length) return
     event.preventDefault()
     add([...event.dataTransfer.files])
   })

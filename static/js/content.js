@@ -20,6 +20,11 @@ export function fresh(root, selector, name) {
   return found
 }
 
+// Where scripts lead people. A sound that plays may want to come along, see pages.js.
+export function goTo(url) {
+  if (document.dispatchEvent(new CustomEvent('page:go', { detail: url, cancelable: true }))) location.assign(url)
+}
+
 export function icon(name, extra = '') {
   const sprite = document.querySelector('svg.icon use')?.getAttribute('href').split('#')[0] ?? ''
   const template = document.createElement('template')

@@ -54,7 +54,11 @@ export function setSpeed(value) {
   audio.dispatchEvent(new Event('soundchange'))
 }
 
-audio.addEventListener('play', () => from && report(from, 'play'))
+// Once for each time that somebody put it on; going on after a pause is nothing new.
+audio.addEventListener('play', () => {
+  if (from) report(from, 'play')
+  from = null
+})
 audio.addEventListener('error', async () => {
   if (!sound || !audio.getAttribute('src')) return
   const moment = audio.currentTime ? `t=${audio.currentTime}` : wanted

@@ -1,4 +1,4 @@
-import { fresh, onContent } from './content.js'
+import { fresh, goTo, onContent } from './content.js'
 
 // j k: next and previous post · n: new post · /: search · g: home · ?: this list. Off in fields, and for whoever turns them off.
 const setting = 'keys'
@@ -30,9 +30,9 @@ const show = () => showKeys(help, 'Keyboard shortcuts')
 const actions = {
   j: () => step(1),
   k: () => step(-1),
-  n: () => location.assign('/create'),
-  g: () => location.assign('/'),
-  '/': () => { const field = document.getElementById('q'); field ? field.focus() : location.assign('/search') },
+  n: () => goTo('/create'),
+  g: () => goTo('/'),
+  '/': () => { const field = document.getElementById('q'); field ? field.focus() : goTo('/search') },
   '?': show,
   Enter: () => document.activeElement.matches?.('article.post') && document.activeElement.querySelector('a[data-open]')?.click(),
 }

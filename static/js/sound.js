@@ -152,6 +152,11 @@ function remember() {
 for (const name of ['timeupdate', 'pause', 'seeked']) audio.addEventListener(name, remember)
 addEventListener('pagehide', remember)
 
+// The small player comes with the first sound that is heard, and with one that was on when the page before was left.
+const bring = () => import('./mini.js').catch(() => {})
+audio.addEventListener('play', bring, { once: true })
+if (sessionStorage.getItem('heard')) bring()
+
 export function start(root) {
   for (const box of fresh(root, '[data-sound]', 'sound')) box.player = new Player(box)
 }

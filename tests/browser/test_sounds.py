@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import re
-import wave
-from collections.abc import AsyncIterator
 from typing import NamedTuple
 
-import httpx
-import numpy as np
 import pytest
 import pytest_asyncio
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import expect
 from tests.browser.conftest import DESK, PHONE, OpenPage, People, log_in
+from tests.browser.sounds import HEARD, at, box_of, client_of, hear, post_file, swells
 from tests.browser.test_accessibility import check_page
-from tests.front_door import PASSWORD
 
 from strvsocial.users.models import User
 
-PLAYING = "document.querySelector('body > audio')"
 LINES = [
     {"start": 0, "end": 12, "text": "It rains on the roof of the shed."},
     {"start": 12, "end": 24, "text": "Somewhere a gutter runs over."},
@@ -35,61 +29,16 @@ class Sounds(NamedTuple):
 
 
 @pytest_asyncio.fixture(scope="module")
-async def author(address: str, people: People) -> AsyncIterator[tuple[User, httpx.AsyncClient]]:
-    user = await people.join("ada")
-    async with httpx.AsyncClient(base_url=f"{address}/api/v1", timeout=60) as client:
-        given = await client.post("/tokens", json={"email": user.email, "password": PASSWORD})
-        client.headers["Authorization"] = f"Bearer {given.json()['token']}"
-        yield user, client
-
-
-@pytest_asyncio.fixture(scope="module")
-async def sounds(author: tuple[User, httpx.AsyncClient]) -> Sounds:
+async def sounds(address: str, people: People) -> Sounds:
     """Forty seconds with a transcript, and five minutes and a bit."""
-    user, client = author
-    short, long = await asyncio.gather(
-        _post(client, "Rain on the shed", "rain.wav", _swells(40)),
-        _post(client, "An hour by the weir", "weir.wav", _swells(310)),
-    )
-    (await client.patch(f"/posts/{short}/captions", json={"segments": LINES, "language": "en"})).raise_for_status()
+    user = await people.join("ada")
+    async with client_of(address, user) as client:
+        short, long = await asyncio.gather(
+            post_file(client, "Rain on the shed", "rain.wav", swells(40)),
+            post_file(client, "An hour by the weir", "weir.wav", swells(310)),
+        )
+        (await client.patch(f"/posts/{short}/captions", json={"segments": LINES, "language": "en"})).raise_for_status()
     return Sounds(user, short, long)
-
-
-def _swells(seconds: int) -> bytes:
-    """A tone that comes and goes, as a WAV of 8 kHz."""
-    moments = np.arange(seconds * 8000) / 8000
-    content = io.BytesIO()
-    with wave.open(content, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(8000)
-        file.writeframes((12_000 * np.sin(1400 * moments) * np.sin(moments) ** 2).astype("<i2").tobytes())
-    return content.getvalue()
-
-
-async def _post(client: httpx.AsyncClient, title: str, name: str, content: bytes) -> str:
-    made = await client.post("/posts", data={"title": title}, files={"file": (name, content)})
-    post = made.raise_for_status().json()
-    async with asyncio.timeout(90):
-        while post["status"] == "processing":
-            await asyncio.sleep(0.2)
-            post = (await client.get(f"/posts/{post['id']}")).json()
-    assert post["status"] == "ready", post["failure"]
-    return str(post["id"])
-
-
-def box_of(page: Page, title: str) -> Locator:
-    return page.locator(f"[data-sound][data-title='{title}']")
-
-
-async def at(page: Page) -> float:
-    """Where the sound is that is heard, in seconds."""
-    return float(await page.evaluate(f"{PLAYING}.currentTime"))
-
-
-async def hear(page: Page, seconds: float) -> None:
-    """Waits until the sound has come as far as this, playing."""
-    await page.wait_for_function(f"s => {PLAYING} && !{PLAYING}.paused && {PLAYING}.currentTime >= s", arg=seconds)
 
 
 async def test_a_sound_is_drawn_and_plays_without_scripts(open_page: OpenPage, sounds: Sounds) -> None:
@@ -126,7 +75,7 @@ async def test_the_waveform_is_a_slider_for_the_keyboard(open_page: OpenPage, so
     ):
         await page.keyboard.press(key)
         await expect(slider).to_have_attribute("aria-valuetext", words)
-    assert await page.locator(".track").evaluate("track => getComputedStyle(track).outlineStyle") == "solid"
+    assert await page.locator(".single .track").evaluate("track => getComputedStyle(track).outlineStyle") == "solid"
     await page.keyboard.press("PageUp")
     await page.keyboard.press("Shift+Tab")
     await page.keyboard.press("Enter")
@@ -134,7 +83,7 @@ async def test_the_waveform_is_a_slider_for_the_keyboard(open_page: OpenPage, so
     await expect(page.get_by_role("button", name="Pause Rain on the shed")).to_be_focused()
     await page.keyboard.press("Tab")
     await page.keyboard.press("ArrowLeft")
-    await page.wait_for_function(f"() => {PLAYING}.currentTime < 30")
+    await page.wait_for_function(f"() => {HEARD}.currentTime < 30")
     await page.keyboard.press("Tab")
     await expect(page.get_by_label("Speed of Rain on the shed")).to_be_focused()
 
@@ -143,7 +92,7 @@ async def test_the_waveform_is_sought_by_pointer(open_page: OpenPage, sounds: So
     """A click plays from there, a drag goes where it ends, and what was heard is coloured."""
     page = await open_page()
     await page.goto(f"/p/{sounds.short}")
-    box = await page.locator(".track").bounding_box()
+    box = await page.locator(".single .track").bounding_box()
     assert box
     await page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 20)
     await hear(page, 20)
@@ -151,11 +100,11 @@ async def test_the_waveform_is_sought_by_pointer(open_page: OpenPage, sounds: So
     await page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 20)
     await page.mouse.down()
     await page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + 20, steps=4)
-    await expect(page.locator(".sound .at")).to_have_text("0:08")
+    await expect(page.locator(".single .at")).to_have_text("0:08")
     assert await at(page) >= 20
     await page.mouse.up()
-    await page.wait_for_function(f"() => {PLAYING}.currentTime < 12")
-    done = await page.locator(".track").evaluate("track => parseFloat(track.style.getPropertyValue('--done'))")
+    await page.wait_for_function(f"() => {HEARD}.currentTime < 12")
+    done = await page.locator(".single .track").evaluate("track => parseFloat(track.style.getPropertyValue('--done'))")
     assert 19 <= done <= 30
 
 
@@ -173,19 +122,19 @@ async def test_one_sound_at_a_time_and_each_stays_where_it_was(open_page: OpenPa
     await rain.locator(".toggle").click()
     await hear(page, 1.2)
     await rain.locator(".toggle").click()
-    await expect(page.get_by_role("button", name="Play Rain on the shed")).to_be_visible()
+    await expect(rain.get_by_role("button", name="Play Rain on the shed")).to_be_visible()
 
 
 async def test_speed_and_the_place_in_a_long_sound_are_remembered(open_page: OpenPage, sounds: Sounds) -> None:
     page = await open_page()
     await page.goto(f"/p/{sounds.long}")
     await page.get_by_label("Speed of An hour by the weir").select_option("1.5")
-    slider = page.get_by_role("slider")
+    slider = page.get_by_role("slider", name="Place in An hour by the weir")
     for _ in range(4):
         await slider.press("PageUp")
     await page.get_by_role("button", name="Play An hour by the weir").click()
     await hear(page, 120.5)
-    assert await page.evaluate(f"{PLAYING}.playbackRate") == 1.5
+    assert await page.evaluate(f"{HEARD}.playbackRate") == 1.5
     await page.goto(f"/p/{sounds.short}")
     await expect(page.get_by_label("Speed of Rain on the shed")).to_have_value("1.5")
     await page.goto(f"/p/{sounds.long}")
@@ -211,7 +160,7 @@ async def test_a_link_can_say_where_it_ends(open_page: OpenPage, sounds: Sounds)
     page = await open_page()
     await page.goto(f"/p/{sounds.short}?t=5&end=6")
     await page.get_by_role("button", name="Play Rain on the shed").click()
-    await page.wait_for_function(f"() => {PLAYING}?.paused && {PLAYING}.currentTime > 5.5")
+    await page.wait_for_function(f"() => {HEARD}?.paused && {HEARD}.currentTime > 5.5")
     assert await at(page) < 8
 
 
