@@ -93,6 +93,19 @@ async def test_pages_by_axe(signed_in: Page, path: str) -> None:
     assert await signed_in.evaluate("document.documentElement.scrollWidth") <= 320
 
 
+async def test_suspending_somebody_is_asked_first(signed_in: Page, people: People) -> None:
+    eve = await people.join("eve")
+    await signed_in.goto(f"/admin/people?q={eve.username}")
+    await signed_in.get_by_role("link", name=f"Suspend {eve.username}").click()
+    dialog = signed_in.get_by_role("dialog")
+    await expect(dialog.get_by_role("heading")).to_have_text(f"Suspend {eve.username}?")
+    await dialog.get_by_role("link", name="Leave as it is").click()
+    await expect(dialog).to_have_count(0)
+    await signed_in.get_by_role("link", name=f"Suspend {eve.username}").click()
+    await dialog.get_by_role("button", name="Suspend").click()
+    await expect(signed_in.locator(f'[id="account-{eve.username}"]')).to_contain_text("Suspended")
+
+
 async def test_targets_are_large_enough_on_touch(open_page: OpenPage, admin: User) -> None:
     page = await open_page(viewport=PHONE, has_touch=True, is_mobile=True)
     await log_in(page, admin)
