@@ -6,11 +6,13 @@ import asyncio
 import os
 import signal
 import time
+from contextlib import suppress
 
 import asyncpg
 import pytest
 import pytest_asyncio
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 from tests.faults.conftest import OpenTown, Town
 from tests.faults.walk import Walk
 
@@ -75,6 +77,36 @@ async def test_connections_that_died_are_not_used_again(town: Town, services: Se
     assert (await town.read()).are(200)
     town.database.cut()
     assert (await town.read()).are(200)
+
+
+async def test_a_connection_that_dies_within_a_request_is_told_of_at_every_step(town: Town, services: Services) -> None:
+    """Whatever asks next on a connection that was lost, the commit too, is told the same: 503, never 500."""
+    database = Database(town.site.settings.model_copy(update={"database_url": services.database_url}))
+    failures: list[BaseException] = []
+    other = await asyncpg.connect(services.database_url)
+    try:
+        async with database.read() as reader:
+            await other.execute("select pg_terminate_backend($1)", await reader.scalar(text("select pg_backend_pid()")))
+            for _ in range(2):
+                with pytest.raises(SQLAlchemyError) as failed:
+                    await reader.execute(text("select 1"))
+                failures.append(failed.value)
+
+        async def go_on() -> None:
+            async with database.transaction() as db:
+                await other.execute("select pg_terminate_backend($1)", await db.scalar(text("select pg_backend_pid()")))
+                with suppress(SQLAlchemyError):
+                    await db.execute(text("select 1"))
+
+        with pytest.raises(SQLAlchemyError) as failed:
+            await go_on()
+        failures.append(failed.value)
+    finally:
+        await other.close()
+        await database.aclose()
+    assert [describe(failure).status for failure in failures] == [503] * 3
+    assert describe(ExceptionGroup("several", failures[:2])).status == 503  # type: ignore[type-var]
+    assert describe(ExceptionGroup("several", [failures[0], ZeroDivisionError()])).status == 500  # type: ignore[list-item]
 
 
 async def test_a_killed_backend_takes_the_server_down_for_a_moment_only(town: Town, services: Services) -> None:

@@ -20,7 +20,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from markupsafe import escape
 from msgspec import Struct
 from redis.exceptions import RedisError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from strvsocial import incidents
@@ -45,6 +45,8 @@ _DOWN = ("08", "53", "57", "28", "3D000", "40001", "40P01", "55P03")
 _DISK_FULL, _READ_ONLY = "53100", "25006"
 # Characters that PostgreSQL cannot store, and numbers that its columns cannot hold.
 _UNSTORABLE = ("22021", "22P05", "22003")
+_LOST_BEFORE = "8s2b"
+"""SQLAlchemy's word for a connection that was lost in an earlier statement of the same request."""
 _NETWORK = (ConnectionError, TimeoutError, socket.gaierror)
 _UNREACHABLE = {errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN}
 _LAST_RESORT = PlainTemplate((Path(__file__).parent / "failure.html").read_text())
@@ -65,8 +67,9 @@ class Failure(Struct, frozen=True):
 
 def describe(error: BaseException, request_id: str = "") -> Failure:
     """The failure that an exception amounts to. Unknown ones are a 500 that tells nothing of the inside."""
-    if isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        return describe(error.exceptions[0], request_id)
+    if isinstance(error, BaseExceptionGroup):  # What a request asked for at once failed at once; nobody foresaw: 500.
+        told = [describe(one, request_id) for one in error.exceptions]
+        return max(told, key=lambda failure: (failure.status == 500, failure.status))
     headers: dict[str, str] = {}
     if isinstance(error, HTTPException):
         headers = dict(error.headers or {})
@@ -91,6 +94,8 @@ def _as_strv_error(error: BaseException) -> StrvError:
     if isinstance(error, asyncpg.PostgresError):
         return _outage(str(error.sqlstate)) or StrvError()
     if isinstance(error, (PoolTimeoutError, asyncpg.InterfaceError, RedisError, BotoCoreError, ClientError)):
+        return Unavailable()
+    if isinstance(error, PendingRollbackError) and error.code == _LOST_BEFORE:
         return Unavailable()
     if isinstance(error, OSError) and _is_of_the_network(error):
         return Unavailable()
