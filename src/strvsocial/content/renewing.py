@@ -15,6 +15,7 @@ from strvsocial.content.work import RENEW_MEDIUM, want_processing
 from strvsocial.db import Database
 from strvsocial.errors import Unavailable
 from strvsocial.jobs import BULK, GiveUp, Postpone, enqueue_many
+from strvsocial.media.failures import TookTooLong
 from strvsocial.media.models import Attachment
 from strvsocial.media.processing import CannotDecode, renew
 from strvsocial.media.products import PIPELINE
@@ -118,7 +119,7 @@ async def renew_medium(
     try:
         if await renew(settings, database, storage, attachment_id, generation) is None:
             return
-    except CannotDecode as error:
+    except (CannotDecode, TookTooLong) as error:
         raise GiveUp(error.message) from error
     except Unavailable as error:
         raise Postpone(error.message) from error

@@ -102,20 +102,20 @@ class Quota(Struct, frozen=True):
         """The same before so many bytes were held."""
         return Quota(self.used_bytes - held, self.total_bytes, self.daily_used_bytes - held, self.daily_bytes)
 
-    def refuse(self, wanted: int) -> None:
-        """Raises QuotaExceeded when so many bytes more are too many."""
+    def refuse(self, wanted: int, told: int | None = None) -> None:
+        """Raises QuotaExceeded when so many bytes more are too many; `told` is what people read that it needs."""
         if not wanted:
             return
         if self.total_bytes is not None and self.used_bytes + wanted > self.total_bytes:
             left = size(max(0, self.total_bytes - self.used_bytes))
             raise QuotaExceeded(
-                f"You have {left} left of your {size(self.total_bytes)}, and this needs {size(wanted)}. "
+                f"You have {left} left of your {size(self.total_bytes)}, and this needs {size(told or wanted)}. "
                 "Delete posts or uploads that you no longer need, or ask an admin for more."
             )
         if self.daily_bytes is not None and self.daily_used_bytes + wanted > self.daily_bytes:
             left = size(max(0, self.daily_bytes - self.daily_used_bytes))
             raise QuotaExceeded(
-                f"You may upload {size(self.daily_bytes)} within 24 hours. {left} are left, and this needs {size(wanted)}. "
+                f"You may upload {size(self.daily_bytes)} within 24 hours. {left} are left, and this needs {size(told or wanted)}. "
                 "Please go on tomorrow, or ask an admin for more.",
                 code="daily_quota_exceeded",
             )
@@ -181,7 +181,7 @@ class Room:
             quota = await find_limited(reader, self._settings, self._user_id)
         self._is_limited, self._least = quota is not None, max(0, least)
         if quota is not None:
-            quota.refuse(self._least)
+            quota.refuse(self._least, self._length)
 
     async def take(self, count: int) -> None:
         """Some bytes more of a file. Raises QuotaExceeded."""
@@ -221,7 +221,7 @@ class Room:
             granted = max(self._taken, self._length or self._taken + _STEP_BYTES)
             if quota is not None:
                 quota = quota.without(self._granted)
-                quota.refuse(max(self._taken, self._least))
+                quota.refuse(max(self._taken, self._least), self._length)
                 granted = granted if quota.left is None else min(granted, quota.left)
             await self._hold(db, granted)
         self._granted, self._renewed_at = granted, time.monotonic()
