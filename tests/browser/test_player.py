@@ -172,6 +172,12 @@ async def test_another_size_is_another_picture(open_page: OpenPage, scene: Scene
             await player.choose(name)
         await player.has("video.videoHeight === wanted && video.readyState > 2 && !video.paused", height)
         assert await player.get("video.currentTime") >= before - 0.5, "it began anew"
+    async with page.expect_request("**/sound.m3u8"):
+        await player.choose("Audio only")
+    before = await player.get("video.currentTime")
+    await player.has("video.videoHeight === 0 && !video.paused && video.currentTime > wanted", before)
+    await player.choose("480p")
+    await player.has("video.videoHeight === 480 && video.readyState > 2 && !video.paused")
     await player.button("Pause").click()
     await player.choose("240p")
     await player.has("video.videoHeight === 240 && video.readyState > 1")
@@ -382,7 +388,7 @@ async def test_links_and_downloads(open_page: OpenPage, scene: Scene) -> None:
     await player.has("!video.seeking && video.currentTime >= 6")
     menu = await player.open_menu()
     await expect(menu.get_by_role("link", name="Download")).to_have_attribute("href", re.compile(r"/play\.mp4$"))
-    await menu.get_by_role("button", name="Copy link at 0:06").click()
+    await menu.get_by_role("button", name="Copy link to this moment").click()
     await expect(player.film.get_by_role("status")).to_have_text("Link to 0:06 copied")
     copied = await player.page.evaluate("navigator.clipboard.readText()")
     assert copied.endswith(f"{scene.film['url']}?t=6")

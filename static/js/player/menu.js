@@ -1,4 +1,4 @@
-import { clock, icon } from '../content.js'
+import { icon } from '../content.js'
 import { make } from '../elements.js'
 
 // One sheet with everything that is chosen seldom: size, speed, captions, and what can be taken away.
@@ -55,7 +55,7 @@ export function createMenu(opener, player) {
     const track = player.track()
     const download = entry('a', 'down', 'Download')
     Object.assign(download, { href: film.mp4, download: '' })
-    const copy = entry('button', 'link', `Copy link at ${clock(Math.floor(video.currentTime))}`)
+    const copy = entry('button', 'link', 'Copy link to this moment')
     copy.addEventListener('click', () => { close(true); player.copyLink() })
     const keys = entry('button', 'keyboard', 'Keyboard shortcuts')
     keys.addEventListener('click', () => { close(true); player.showKeys() })
@@ -79,15 +79,15 @@ export function createMenu(opener, player) {
     )
   }
 
-  // On a narrow screen it is a sheet at the foot of the window, which stays while the page moves.
+  // Beside its button, wherever the page moves; on a narrow screen a sheet at the foot of the window.
   const isSheet = () => innerWidth <= 720
 
   function place() {
-    Object.assign(element.style, { right: '', bottom: '', maxHeight: '' })
+    Object.assign(element.style, { left: '', bottom: '', maxHeight: '' })
     if (isSheet()) return
     const box = opener.getBoundingClientRect()
     const edge = opener.closest('.film').getBoundingClientRect().right
-    element.style.right = `${Math.max(8, document.documentElement.clientWidth - edge + 8)}px`
+    element.style.left = `${Math.max(8, edge - 8 - element.offsetWidth)}px`
     element.style.bottom = `${innerHeight - box.top + 8}px`
     element.style.maxHeight = `${Math.max(160, box.top - 16)}px`
   }
@@ -99,8 +99,8 @@ export function createMenu(opener, player) {
     opener.setAttribute('aria-expanded', 'true')
     element.querySelector('input:checked, input, button').focus({ preventScroll: true })
     document.addEventListener('pointerdown', closeOutside, true)
-    if (!isSheet()) addEventListener('scroll', closeSilently, { once: true, passive: true })
-    addEventListener('resize', closeSilently, { once: true })
+    addEventListener('scroll', place, { passive: true })
+    addEventListener('resize', place)
   }
 
   function close(givesFocusBack = false) {
@@ -108,12 +108,11 @@ export function createMenu(opener, player) {
     element.hidden = true
     opener.setAttribute('aria-expanded', 'false')
     document.removeEventListener('pointerdown', closeOutside, true)
-    removeEventListener('scroll', closeSilently)
-    removeEventListener('resize', closeSilently)
+    removeEventListener('scroll', place)
+    removeEventListener('resize', place)
     if (givesFocusBack) opener.focus({ preventScroll: true })
   }
 
-  const closeSilently = () => close(element.contains(document.activeElement))
   const closeOutside = (event) => element.contains(event.target) || opener.contains(event.target) || close()
   element.addEventListener('focusout', (event) => {
     if (event.relatedTarget && !element.contains(event.relatedTarget) && event.relatedTarget !== opener) close()

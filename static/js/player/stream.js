@@ -35,6 +35,8 @@ export function createStream(video, film, { wanted, onSizes, onFailure }) {
   async function open(url, seconds) {
     const mine = ++turn
     freeze(video)
+    // The source of the page would be loaded between two of ours.
+    video.querySelector('source')?.remove()
     engine?.destroy()
     engine = undefined
     at = seconds
