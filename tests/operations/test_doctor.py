@@ -189,12 +189,17 @@ async def test_a_bucket_that_anybody_reads_is_named(settings: Settings) -> None:
 
 def test_an_ffmpeg_without_our_codecs_is_named(tmp_path: Path) -> None:
     program = tmp_path / "ffmpeg"
-    program.write_text("#!/bin/sh\necho 'ffmpeg version 7.1'\necho ' V....D h264                 H.264'\n")
+    program.write_text(
+        "#!/bin/sh\necho 'ffmpeg version 7.1'\necho ' V....D h264                 H.264'\n"
+        "echo ' TS bwdif             V->V       Deinterlace the input image.'\n"
+    )
     program.chmod(0o755)
     found = examine_ffmpeg(str(program))
     assert found.state == "fail"
     assert "vp9" in found.message
     assert "libx264 (to write)" in found.message
+    assert "zscale (a filter)" in found.message
+    assert "bwdif" not in found.message
     assert "h264," not in found.message
     assert examine_ffmpeg(str(tmp_path / "none")).state == "fail"
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from strvsocial.media.probing import HLG, Picture
 
+FILTERS = ("bwdif", "concat", "fps", "scale", "setparams", "setsar", "split", "tonemap", "tpad", "zscale")
+"""What ffmpeg must have to bring films into shape: `doctor` looks for them."""
 MAX_FPS = 60
 UNSPECIFIED = 2
 """A matrix or primaries that a film does not name, as ITU-T H.273 numbers them."""

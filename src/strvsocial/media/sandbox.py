@@ -200,11 +200,20 @@ def ffmpeg_version(path: str) -> str:
 
 def ffmpeg_codecs(path: str, kind: str) -> set[str]:
     """The names of the `decoders` or `encoders` that the program at `path` has."""
+    return set(re.findall(r"^ [VAS][F.][S.][X.][B.][D.] (\S+)", _listed(path, kind), re.MULTILINE))
+
+
+def ffmpeg_filters(path: str) -> set[str]:
+    """The names of the filters that the program at `path` has."""
+    return set(re.findall(r"^ [A-Z.]{2,3} (\S+) +\S+->\S+ ", _listed(path, "filters"), re.MULTILINE))
+
+
+def _listed(path: str, kind: str) -> str:
     try:
         told = subprocess.run([path, "-v", "error", f"-{kind}"], capture_output=True, timeout=10, check=True, text=True)
     except (OSError, subprocess.SubprocessError):
-        return set()
-    return set(re.findall(r"^ [VAS][F.][S.][X.][B.][D.] (\S+)", told.stdout, re.MULTILINE))
+        return ""
+    return told.stdout
 
 
 def _major_version(path: str) -> int:

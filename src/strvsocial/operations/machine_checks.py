@@ -18,7 +18,8 @@ from strvsocial.embeddings.profiles import read_profile
 from strvsocial.embeddings.weights import WeightsMissing, locate
 from strvsocial.media.capabilities import capabilities
 from strvsocial.media.ffmpeg import CODECS
-from strvsocial.media.sandbox import ffmpeg_codecs, ffmpeg_version
+from strvsocial.media.filters import FILTERS
+from strvsocial.media.sandbox import ffmpeg_codecs, ffmpeg_filters, ffmpeg_version
 from strvsocial.operations.effective_settings import unknown_names
 from strvsocial.operations.findings import Finding, State
 from strvsocial.settings import GB, Settings
@@ -105,10 +106,11 @@ def examine_ffmpeg(path: str) -> Finding:
     lacking = [
         *sorted(_DECODERS - ffmpeg_codecs(path, "decoders")),
         *sorted(f"{name} (to write)" for name in _ENCODERS - ffmpeg_codecs(path, "encoders")),
+        *sorted(f"{name} (a filter)" for name in set(FILTERS) - ffmpeg_filters(path)),
     ]
     if lacking:
         return Finding("ffmpeg", "fail", f"ffmpeg {version} ({path}) lacks {', '.join(lacking)}", FFMPEG)
-    return Finding("ffmpeg", "ok", f"ffmpeg {version} ({path}) knows every codec that we take")
+    return Finding("ffmpeg", "ok", f"ffmpeg {version} ({path}) knows every codec and filter that we need")
 
 
 async def check_models(settings: Settings, reader: AsyncConnection) -> list[Finding]:
