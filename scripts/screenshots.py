@@ -95,8 +95,10 @@ def prepare(browser: Browser, address: str, email: str) -> dict[str, str]:
     seen = str(page.get_by_role("link", name=re.compile("dahlia|window box|flower", re.I)).first.get_attribute("href"))
     page.goto(seen)
     author = str(page.locator(".byline a.name").first.get_attribute("href"))
+    page.goto("/explore?media_type=audio")
+    sound = str(page.locator("main .tile a.to").first.get_attribute("href"))
     page.context.close()
-    return {"feed": "/", "explore": "/explore", "post": seen, "profile": author, "create": "/create"}
+    return {"feed": "/", "explore": "/explore", "post": seen, "sound": sound, "profile": author, "create": "/create"}
 
 
 def post(page: Page, title: str, picture: Path | None) -> None:

@@ -116,13 +116,22 @@ async function visit(url) {
   if (signal.aborted) return
   if (!page) return location.assign(url)
   const to = page.url ? address(page.url) + url.hash : url.href
-  await fade(() => {
-    keep(y)
-    history[url.href === location.href ? 'replaceState' : 'pushState']({ htmx: true }, '', to)
-    mark()
-    put(page)
-    look(named(), 0, document.querySelector('main [autofocus]') ?? document.getElementById('main'))
-  })
+  const way = url.href === location.href ? 'replaceState' : 'pushState'
+  let isThere = false
+  try {
+    await fade(() => {
+      keep(y)
+      history[way]({ htmx: true }, '', to)
+      isThere = true
+      mark()
+      put(page)
+      look(named(), 0, document.querySelector('main [autofocus]') ?? document.getElementById('main'))
+    })
+  } catch {
+    // A page that is half there is worse than a gap.
+    if (isThere) location.reload()
+    else location.assign(url)
+  }
 }
 
 async function goBack() {
