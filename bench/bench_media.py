@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
 import shutil
 import statistics
@@ -19,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import structlog
 from decoders import MIB, Cost, Noted, Run, costing, noting, run_bare, run_pictures_bare
 from PIL import Image
 from report import Report
@@ -42,6 +44,7 @@ PHOTOGRAPHS = int(os.environ.get("STRV_BENCH_PHOTOGRAPHS", "12"))
 ROUNDS = int(os.environ.get("STRV_BENCH_MEDIA_ROUNDS", "3"))
 KINDS = os.environ.get("STRV_BENCH_MEDIA_KINDS", "pictures,sound,film").split(",")
 PHOTOGRAPH = (4000, 3000)
+PLAYABLE = ("playback", "rung")
 LADDER_LIMIT, PICTURES_LIMIT, SOUND_LIMIT, PLAYABLE_LIMIT = 1.10, 1.2, 1.15, 0.6
 
 
@@ -81,6 +84,14 @@ class Round(NamedTuple):
     bare: Cost
     noted: Noted
     attachments: list[int]
+
+
+class Film(NamedTuple):
+    """`first`: what it cost until it could be watched; `playable`: what of it could be watched then."""
+
+    round: Round
+    first: Cost
+    playable: list[str]
 
 
 def film(path: Path) -> Path:
@@ -140,20 +151,24 @@ def photographs(folder: Path) -> list[Path]:
     return made
 
 
-async def film_round(site: Site, source: Path) -> tuple[Round, float]:
-    """Ours from the upload's end to the last rendition; bare, every run of ffmpeg in it. And when it could be watched."""
+async def film_round(site: Site, source: Path) -> Film:
+    """Ours from the upload's end to the last rendition; bare, every run of ffmpeg in it."""
     attachment = await site.attach(source, "video")
     with noting() as noted, costing() as ours:
         with costing() as first:
             await process(site.settings, site.database, site.storage, attachment)
+        playable = [
+            row.name for row in await site.renditions(attachment) if row.role in PLAYABLE and row.state == "ready"
+        ]
         await finish(site.settings, site.database, site.storage, attachment)
-    return Round(ours[0], bare_ffmpeg(site, source, noted), noted, [attachment]), first[0].seconds
+    return Film(Round(ours[0], bare_ffmpeg(site, source, noted), noted, [attachment]), first[0], playable)
 
 
 async def sound_round(site: Site, source: Path) -> Round:
     attachment = await site.attach(source, "audio")
     with noting() as noted, costing() as ours:
         await process(site.settings, site.database, site.storage, attachment)
+        await finish(site.settings, site.database, site.storage, attachment)
     return Round(ours[0], bare_ffmpeg(site, source, noted), noted, [attachment])
 
 
@@ -168,14 +183,14 @@ async def pictures_round(site: Site, sources: Sequence[Path]) -> Round:
             folder.mkdir()
             shutil.copy(source, folder / "source")
         requests = [run.command[-1] for run in noted.of("picture")]
-        bare = run_pictures_bare(requests, folders, site.settings.decoder_niceness)
+        bare = run_pictures_bare(requests, folders)
     return Round(ours[0], bare, noted, attachments)
 
 
 def bare_ffmpeg(site: Site, source: Path, noted: Noted) -> Cost:
     with tempfile.TemporaryDirectory(dir=site.settings.data_dir) as folder:
         shutil.copy(source, Path(folder) / "source")
-        return run_bare(noted.of("ffmpeg"), Path(folder), site.settings.decoder_niceness)
+        return run_bare(noted.of("ffmpeg"), Path(folder))
 
 
 def compare(report: Report, kind: str, rounds: Sequence[Round], limit: float) -> None:
@@ -214,9 +229,11 @@ async def bench_films(report: Report, site: Site, folder: Path) -> None:
     source = film(folder / "film.mp4")
     report.note("film_seconds", FILM_SECONDS, "s, 1080p HEVC")
     found = [await film_round(site, source) for _ in range(ROUNDS)]
-    rounds = [one for one, _ in found]
+    rounds = [one.round for one in found]
     compare(report, "film", rounds, LADDER_LIMIT)
-    playable = statistics.median(seconds for _, seconds in found) / FILM_SECONDS
+    report.note("film_first_playable", ", ".join(found[-1].playable))
+    report.note("film_playable_processor_s", round(statistics.median(one.first.cpu for one in found), 2), "s")
+    playable = statistics.median(one.first.seconds for one in found) / FILM_SECONDS
     report.hold("film_playable_after_share_of_duration", round(playable, 3), most=PLAYABLE_LIMIT)
     tell_decoders(report, "film", rounds[-1].noted.runs)
     await tell_bytes(report, site, "film", rounds[-1].attachments, source.stat().st_size)
@@ -244,6 +261,7 @@ BENCHES = {"pictures": bench_pictures, "sound": bench_sound, "film": bench_films
 
 
 async def main() -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     settings, report = get_settings(), Report("media")
     database = Database(settings)
     report.note("load_before", round(os.getloadavg()[0], 1), f"on {os.cpu_count()} processors")

@@ -1,23 +1,24 @@
 """The decoders that a piece of our own work starts: noted while it runs, then run again bare.
 
-Bare is the very command line, with the same niceness, in a folder with the same source, and nothing else: no sandbox, no
-database, no storage, no other process of Python around it.
+Bare is the very command line in a folder with the same source, and nothing else: no sandbox, no database, no storage, no
+other process of Python around it. Neither stands back behind other processes, as decoders otherwise do: on a busy machine
+that alone would be measured.
 """
 
 from __future__ import annotations
 
-import os
 import resource
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from strvsocial.media import sandbox
+from strvsocial.media.walls import niceness
 
 MIB = 1024 * 1024
 
@@ -43,7 +44,7 @@ class Noted:
 
 @contextmanager
 def noting() -> Iterator[Noted]:
-    """Notes every decoder that the sandbox starts within the block."""
+    """Notes every decoder that the sandbox starts within the block, and lets none stand back."""
     noted, spawn = Noted(), sandbox._spawn
 
     async def spawn_and_note(
@@ -58,7 +59,8 @@ def noting() -> Iterator[Noted]:
 
     sandbox._spawn = spawn_and_note
     try:
-        yield noted
+        with niceness(0):
+            yield noted
     finally:
         sandbox._spawn = spawn
 
@@ -85,18 +87,18 @@ def _cpu() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def run_bare(runs: Sequence[Run], folder: Path, niceness: int) -> Cost:
+def run_bare(runs: Sequence[Run], folder: Path) -> Cost:
     """Runs the commands one after the other in a folder that has the source."""
     with costing() as found:
         for run in runs:
             subprocess.run(
                 run.command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, check=True, start_new_session=True,
-                env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}, preexec_fn=lambda: _stand_back(niceness),
+                env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
             )  # fmt: skip
     return found[0]
 
 
-def run_pictures_bare(requests: Sequence[str], folders: Sequence[Path], niceness: int) -> Cost:
+def run_pictures_bare(requests: Sequence[str], folders: Sequence[Path]) -> Cost:
     """Lets libvips do to each folder's source what the site's child does, all in one process."""
     child = sandbox.CHILDREN / "picture.py"
     program = (
@@ -109,11 +111,4 @@ def run_pictures_bare(requests: Sequence[str], folders: Sequence[Path], niceness
     command = [sys.executable, "-I", "-c", program, str(child)]
     for folder, request in zip(folders, requests, strict=True):
         command += [str(folder), request]
-    return run_bare([Run("picture", command, 0, 0, 0)], folders[0], niceness)
-
-
-def _stand_back(niceness: int) -> None:
-    """As nice as in the sandbox: towards its own session, and as a session towards all others."""
-    os.nice(niceness)
-    with suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(niceness))
+    return run_bare([Run("picture", command, 0, 0, 0)], folders[0])
