@@ -199,9 +199,9 @@ async def test_sizes_that_failed_say_so_and_are_tried_again(open_page: OpenPage,
     # The worker beside finds no file and gives up in other words, some tries later.
     await give_up_sizes(people.database, film.id, "It took too long.")
     told = page.get_by_text("480p and 720p could not be made. It took too long.")
-    await expect(told).to_be_visible()
+    await expect(told).to_be_visible(timeout=30_000)  # Heard at once, or found by asking.
     await page.get_by_role("button", name="Try again").click()
-    await expect(told).to_have_count(0)
+    await expect(told).to_have_count(0, timeout=15_000)
     await give_up_sizes(people.database, film.id, "It took too long.")
     await log_in(plain, ada)
     await plain.goto(f"/p/{post.public_id}")

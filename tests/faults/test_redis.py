@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -125,6 +126,36 @@ async def test_an_emptied_redis_loses_no_work_and_no_session(town: Town, valkey:
         assert await _count(context, "state = 'done' and attempts = 1") == PENDING
         assert [await context.storage.stat(key) for key in keys[:20]] == [None] * 20
     assert (await town.read()).are(200), "a session was lost with Redis"
+
+
+@pytest.mark.soak
+async def test_a_minute_without_redis(town: Town, valkey: Valkey) -> None:
+    """Reading, logging in, posting words and pictures go on all the while, and what was wanted is done by lanes that
+    nobody rings for."""
+    town.trust_again()
+    rounds, began = 0, time.monotonic()
+    async with AsyncExitStack() as stack:
+        context = await worker.open_context(stack, town.site.settings)
+        async with context.database.transaction() as db:
+            await db.execute(text("delete from jobs"))
+        worker.start_lanes(stack, context, worker.worker_widths(context.settings), worker.WORKER_HANDLERS)
+        async with refused(town, valkey):
+            while time.monotonic() - began < 60:
+                reading, writing = await town.read(), await town.write()
+                assert reading.are(200)
+                assert writing.are(303, but=WRITTEN)
+                assert max(reading.slowest.seconds, writing.slowest.seconds) < SLOWEST, (
+                    reading.table() + writing.table()
+                )
+                assert writing["post picture"].status == 201
+                rounds += 1
+                await asyncio.sleep(2)
+            async with asyncio.timeout(60):
+                while await _count(context, "queue <> 'embed' and state <> 'done'"):
+                    await asyncio.sleep(0.5)
+        town.heal()
+        assert await _count(context, "queue <> 'embed' and state = 'done'") >= rounds >= 2
+    assert (await town.read()).are(200)
 
 
 async def _count(context: worker.Context, condition: str) -> int:

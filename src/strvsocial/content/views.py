@@ -122,7 +122,7 @@ class MediaView(Struct, frozen=True, kw_only=True):
         return f"{what[0].upper()}{what[1:]} could not be made. {why}".strip()
 
 
-_RUNG = re.compile(r"h\d+\.mp4$")
+_RUNG = re.compile(r"(?:h\d+|sound)\.mp4$")
 _PARTS = {
     "playback": "the file for downloads",
     "storyboard": "the pictures on the timeline",
