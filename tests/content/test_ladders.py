@@ -136,13 +136,17 @@ async def test_a_preview_whose_decoder_is_killed_is_made_when_the_job_is_tried_a
             await db.execute(text("delete from jobs where kind = :kind returning id, payload"), {"kind": FINISH_FILM})
         ).one()
     job = Claimed(row.id, FINISH_FILM, row.payload, 1, 0, 0)
-    finishing = asyncio.create_task(HANDLERS[FINISH_FILM].run(context, [job]))
+
+    async def run() -> None:
+        await HANDLERS[FINISH_FILM].run(context, [job])
+
+    finishing = asyncio.create_task(run())
     await kill_decoder("file:preview.mp4", finishing)
     with pytest.raises(Crashed):
         await finishing
     waiting = {one["name"]: one["state"] for one in (await read(author, post["id"]))["media"][0]["unfinished"]}
     assert waiting == {"preview.mp4": "waiting"}
-    await HANDLERS[FINISH_FILM].run(context, [job])
+    await run()
     [medium] = (await read(author, post["id"]))["media"]
     assert (medium["unfinished"], medium["preview_url"]) == ([], f"/media/{medium['id']}/preview.mp4")
 

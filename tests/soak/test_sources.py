@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, ConsoleMessage, Page
+from playwright.async_api import Browser, ConsoleMessage, Page, ViewportSize
 from sqlalchemy import text
 from tests.browser.conftest import DESK, browser
 from tests.browser.test_player import Player
@@ -117,7 +117,9 @@ async def theatre(site: Site, browser: Browser, web_address: str) -> AsyncIterat
         listening.models = ActiveModels(site.settings, listening.database)
         stack.push_async_callback(listening.models.aclose)
         worker.start_lanes(stack, listening, {"embed": 1}, worker.EMBEDDER_HANDLERS)
-        opened = await browser.new_context(base_url=web_address, viewport=DESK)
+        opened = await browser.new_context(
+            base_url=web_address, viewport=ViewportSize(width=DESK["width"], height=DESK["height"])
+        )
         page = await opened.new_page()
         page.set_default_timeout(60_000)
         theatre = Theatre(site, Worker(context), page, await site.cast("uploader"))

@@ -129,9 +129,10 @@ class Town:
         while True:
             entries = await self.post("video", self.rng.choice(("gif", "audio", "image")))
             await asyncio.sleep(self.rng.uniform(0, most_seconds))
-            while (waiting := await self.unfinished(entries)) and not (struck := self._strike(victim)):
+            struck: tuple[str, list[psutil.Process]] | None = None
+            while (waiting := await self.unfinished(entries)) and (struck := self._strike(victim)) is None:
                 await asyncio.sleep(0.02)
-            if waiting:
+            if waiting and struck is not None:
                 break
         program, others = struck
         try:
@@ -168,7 +169,7 @@ async def test_kills_while_media_are_processed(tmp_path: Path) -> None:
             await town.kill("worker" if number % 2 else "decoder", usual, series)
         quiet = await until_quiet(site, 180)
         verdict = await judge(site, history)
-        problems = verdict.problems | {"late": series.late, "survivors": series.survivors}
+        problems: dict[str, Any] = verdict.problems | {"late": series.late, "survivors": series.survivors}
         problems |= await _doubled(site, history)
         _report(series, seed, usual, quiet, {name: [str(one) for one in found] for name, found in problems.items()})
     assert {name: found for name, found in problems.items() if found} == {}
@@ -191,9 +192,14 @@ async def _doubled(site: RealSite, history: History) -> dict[str, Any]:
 def _report(series: Series, seed: int, usual: float, quiet: float, problems: dict[str, list[str]]) -> None:
     seconds = sorted(kill.seconds for kill in series.kills)
     finished = len(series.kills) - len(series.late)
-    figures = {"finished_in_time": finished, "median": statistics.median(seconds), "most": seconds[-1]}
+    figures: dict[str, Any] = {"finished_in_time": finished, "median": statistics.median(seconds), "most": seconds[-1]}
     print(f"\n{len(series.kills)} kills: {figures}, {quiet:.0f} s until quiet, {problems}")
-    body = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "cpus": psutil.cpu_count(), "seed": seed, **figures}
+    body: dict[str, Any] = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cpus": psutil.cpu_count(),
+        "seed": seed,
+        **figures,
+    }
     body |= {"usual_seconds": round(usual, 1), "seconds_to_quiet": round(quiet, 1), "problems": problems}
     body["kills"] = [asdict(kill) for kill in series.kills]
     RESULTS.parent.mkdir(exist_ok=True)
