@@ -60,13 +60,18 @@ async def read(member: Member, post_id: str) -> dict[str, Any]:
 
 
 async def run(context: worker.Context, kind: str) -> Claimed:
-    """Does the newest job of a kind, as its lane would."""
-    async with context.database.transaction() as db:
-        take = text("delete from jobs where kind = :kind returning id, kind, payload, priority")
-        row = (await db.execute(take, {"kind": kind})).one()
-    job = Claimed(row.id, row.kind, row.payload, 1, row.priority, 0)
+    """Does the only job of a kind, as its lane would."""
+    job = await take(context, kind)
     await HANDLERS[kind].run(context, [job])
     return job
+
+
+async def take(context: worker.Context, kind: str, attempts: int = 1) -> Claimed:
+    """The only job of a kind, away from all lanes."""
+    async with context.database.transaction() as db:
+        statement = text("delete from jobs where kind = :kind returning id, kind, payload, priority")
+        row = (await db.execute(statement, {"kind": kind})).one()
+    return Claimed(row.id, row.kind, row.payload, attempts, row.priority, 0)
 
 
 async def playlist(member: Member, url: str) -> httpx.Response:
@@ -131,22 +136,18 @@ async def test_a_preview_whose_decoder_is_killed_is_made_when_the_job_is_tried_a
 ) -> None:
     author = await site.member("author")
     post = await publish(context, author, make_film(tmp_path))
-    async with context.database.transaction() as db:
-        row = (
-            await db.execute(text("delete from jobs where kind = :kind returning id, payload"), {"kind": FINISH_FILM})
-        ).one()
-    job = Claimed(row.id, FINISH_FILM, row.payload, 1, 0, 0)
+    job = await take(context, FINISH_FILM)
 
-    async def run() -> None:
+    async def finish() -> None:
         await HANDLERS[FINISH_FILM].run(context, [job])
 
-    finishing = asyncio.create_task(run())
+    finishing = asyncio.create_task(finish())
     await kill_decoder("file:preview.mp4", finishing)
     with pytest.raises(Crashed):
         await finishing
     waiting = {one["name"]: one["state"] for one in (await read(author, post["id"]))["media"][0]["unfinished"]}
     assert waiting == {"preview.mp4": "waiting"}
-    await run()
+    await finish()
     [medium] = (await read(author, post["id"]))["media"]
     assert (medium["unfinished"], medium["preview_url"]) == ([], f"/media/{medium['id']}/preview.mp4")
 
@@ -169,11 +170,7 @@ async def test_a_film_whose_other_sizes_fail_stays_as_it_is(
 ) -> None:
     author, other = await site.member("author"), await site.member("other")
     post = await publish(context, author, make_film(tmp_path))
-    async with context.database.transaction() as db:
-        row = (
-            await db.execute(text("delete from jobs where kind = :kind returning id, payload"), {"kind": FINISH_FILM})
-        ).one()
-    job = Claimed(row.id, FINISH_FILM, row.payload, 3, 0, 0)
+    job = await take(context, FINISH_FILM, attempts=3)
     gave_up = HANDLERS[FINISH_FILM].gave_up
     assert gave_up is not None
     await gave_up(context, job, OUT_OF_TIME)
@@ -208,12 +205,7 @@ async def test_sizes_that_failed_are_made_when_an_admin_tries_their_job_again(
 ) -> None:
     author = await site.member("author")
     post = await publish(context, author, make_film(tmp_path))
-    async with context.database.transaction() as db:
-        found = await db.execute(
-            text("delete from jobs where kind = :kind returning id, payload"), {"kind": FINISH_FILM}
-        )
-        row = found.one()
-    job = Claimed(row.id, FINISH_FILM, row.payload, 3, 0, 0)
+    job = await take(context, FINISH_FILM, attempts=3)
     gave_up = HANDLERS[FINISH_FILM].gave_up
     assert gave_up is not None
     await gave_up(context, job, "out of memory")
