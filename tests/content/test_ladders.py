@@ -275,7 +275,7 @@ async def test_a_storyboard_that_fails_takes_nothing_along(
 async def test_the_author_hears_how_far_the_sizes_are(site: Site, context: worker.Context, tmp_path: Path) -> None:
     """Real news of a real run: it is let begin, told of, and read from its rows, before it may end."""
     author = await site.member("author")
-    post = await publish(context, author, make_film(tmp_path))
+    post = await publish(context, author, make_film(tmp_path, 60))
     slow = replace(context, settings=context.settings.model_copy(update={"ffmpeg_threads": 1, "decoder_niceness": 19}))
     heard: list[dict[str, Any]] = []
     async with listening(site, author) as news:
@@ -285,7 +285,7 @@ async def test_the_author_hears_how_far_the_sizes_are(site: Site, context: worke
                 heard.append(one.data)
         await running
     assert (one.kind, one.data["pending"]) == ("post.ready", ["captions", "embedding"])
-    assert heard, "the run took less than a second"
+    assert heard
     assert all((data["id"], data["percent"]) == (post["id"], 100) for data in heard)
     percents = [data["sizes"]["h480.mp4"] for data in heard]
     assert percents == sorted(percents)
