@@ -36,7 +36,7 @@ async def take_stills(
     folder: Path, name: str, count: int, seconds: float | None, redraw: Redraw | None = None
 ) -> Stills:
     """Takes up to `count` frames over `seconds` (else as the header says) and a poster from a film. Where its own frames
-    are not as the film is shown, `redraw` writes the poster's. Raises DecoderFailed."""
+    are smaller than the film is, `redraw` writes the poster's. Raises DecoderFailed."""
     request: dict[str, Any] = {"task": "stills", "file": name, "count": count, "seconds": seconds}
     request |= {"formats": FORMATS, "codecs": CODECS, "max_pixels": MAX_FRAME_PIXELS}
     answer = await run_child("film", request, folder, FILM_LIMITS)

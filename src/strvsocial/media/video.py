@@ -63,10 +63,9 @@ async def make_video(settings: Settings, folder: Path, probe: Probe, on_progress
         has_audio = way.sound is not None
         products = [] if way.name == PLAY else rung_products(folder, rungs[0], has_audio=has_audio)
         measured = products[0].details["seconds"] if products else None
-        # The poster is as sharp as the film, not as its lowest rung.
-        seen = "source" if products and not _is_changed(film) else way.name
-        redraw = _redraw(folder, film) if products and _is_changed(film) else None
-        stills = await take_stills(folder, seen, FRAMES_FOR_EMBEDDER, measured, redraw)
+        # Looking around in the lowest rung costs little; the poster alone is as sharp as the film.
+        redraw = _redraw(folder, film) if products else None
+        stills = await take_stills(folder, way.name, FRAMES_FOR_EMBEDDER, measured, redraw)
     except DecoderFailed as failure:
         raise explain(failure, "video", settings.max_image_pixels) from failure
     width, height = target_size(*film.shown_size) if products else (stills.width, stills.height)
@@ -106,11 +105,6 @@ def ladder_of(probe: Probe, film: Picture) -> list[Rung]:
     rungs = climb(*target_size(*film.shown_size))
     is_short = probe.duration is not None and probe.duration <= SHORT_SECONDS
     return [] if is_short or len(rungs) < 2 else rungs
-
-
-def _is_changed(film: Picture) -> bool:
-    """Whether frames of the film as it was sent look wrong on a screen."""
-    return film.is_hdr or film.interlaced
 
 
 async def _play(
