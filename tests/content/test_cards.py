@@ -65,7 +65,7 @@ async def test_a_card_holds_everything_in_one_statement(
     assert (medium.url, medium.mime, medium.poster_url) == (f"{base}/play.mp4", "video/mp4", f"{base}/poster.webp")
     assert [variant.url for variant in medium.variants] == [f"{base}/play.mp4"]
     assert (medium.duration, medium.alt, medium.transcript) == (3.5, "A zebra", None)
-    assert shown.media[0].transcript == "Hello there"
+    assert (medium.opening, shown.media[0].transcript) == ("Hello there", "Hello there")
     assert not shown.viewer.is_author
     assert card.created_at == post.created_at
 

@@ -49,7 +49,9 @@ _MEDIA = """
             from renditions where attachment_id = a.id and state <> 'ready'), '[]'::json),
         'captions_url', case when a.kind in ('audio', 'video') and a.captions_shown and exists (
             select from transcript_segments as s where s.attachment_id = a.id
-          ) then '/media/' || a.public_id || '/captions.vtt' end{transcript}
+          ) then '/media/' || a.public_id || '/captions.vtt' end,
+        'opening', (select left(string_agg(text, ' ' order by position), 240)
+                    from transcript_segments where attachment_id = a.id and a.captions_shown and position < 4){transcript}
       ) order by a.position, a.id)
       from attachments as a left join lateral (
         select (array_agg(name order by shown, width desc nulls last) filter (where shown < 9))[1] as name,

@@ -72,6 +72,7 @@ class MediaView(Struct, frozen=True, kw_only=True):
 
     `placeholder` is a ThumbHash in base64. `duration` is in seconds, `progress` in percent while it is processed.
     `storyboard` is for scrubbing, `preview_url` a film of a few silent seconds; both come a while after the film.
+    `opening` is what is said in the first lines of the transcript, which lists leave out.
     `peaks` are up to 160 heights in percent of the waveform of a sound; `waveform_url` has up to 1000, from 0 to 1.
     """
 
@@ -98,6 +99,7 @@ class MediaView(Struct, frozen=True, kw_only=True):
     preview_url: str | None = None
     loudness: LoudnessView | None = None
     transcript: str | None = None
+    opening: str | None = None
     language: str | None = None
 
     @property
