@@ -18,6 +18,8 @@ from strvsocial.local.system_packages import FOR_TESTS, ensure_packages
 from strvsocial.settings import ROOT
 
 MARKS = {"test": "not soak", "soak": "soak"}
+SIDE_BY_SIDE = ["-n", "2", "--dist", "loadfile"]
+"""Each file has a database of its own, so two may run at once; half of the time is waiting for browsers and processes."""
 
 
 def main(arguments: list[str]) -> int:
@@ -25,7 +27,8 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="strv-suite-") as data_dir:
         env = suite_environment(Path(data_dir), ensure_packages(FOR_TESTS, ROOT / ".data" / "logs"))
         sections = Sections(ROOT)
-        command = [sys.executable, "-m", "pytest", "-m", MARKS[suite], "-rfEs", "--durations=10", *rest]
+        many = SIDE_BY_SIDE if suite == "test" and not rest else []
+        command = [sys.executable, "-m", "pytest", "-m", MARKS[suite], "-rfEs", "--durations=25", *many, *rest]
         sections.run(suite, command, env)
         return sections.finish()
 
