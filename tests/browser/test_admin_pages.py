@@ -163,6 +163,6 @@ async def test_everything_works_without_scripts(open_page: OpenPage, admin: User
     await page.get_by_label("Name or e-mail address").fill("bob")
     await page.keyboard.press("Enter")
     await page.get_by_role("button", name="suspension").click()
-    await expect(page.get_by_role("button", name=re.compile("^Suspend bob"))).to_be_visible()
+    await expect(page.get_by_role("link", name=re.compile("^Suspend bob"))).to_be_visible()
     await page.get_by_role("link", name="Log", exact=True).click()
     await expect(page.locator(".log li").first).to_contain_text("let back in bob")
