@@ -144,7 +144,8 @@ def _check_alive(seconds: float, connection: Any, record: Any, _: Any) -> None:
     except TimeoutError as error:
         connection.driver_connection.terminate()
         raise Unavailable from error  # Another connection would keep people waiting as long.
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        # The last is what asyncpg says between a server's farewell and the end of its connection.
         raise InvalidatePoolError from error
 
 

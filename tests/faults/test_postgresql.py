@@ -7,16 +7,18 @@ import os
 import signal
 import time
 from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
 
 import asyncpg
 import pytest
 import pytest_asyncio
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
 from tests.faults.conftest import OpenTown, Town
 from tests.faults.walk import Walk
 
-from strvsocial.db import PEOPLE_WAIT, Database
+from strvsocial.db import PEOPLE_WAIT, Database, _check_alive
 from strvsocial.local.services import Services
 from strvsocial.web.failures import describe
 
@@ -77,6 +79,19 @@ async def test_connections_that_died_are_not_used_again(town: Town, services: Se
     assert (await town.read()).are(200)
     town.database.cut()
     assert (await town.read()).are(200)
+
+
+class Confused:
+    """A connection of asyncpg between the server's farewell and its end, for some microseconds."""
+
+    def run_async(self, ask: Any) -> None:
+        raise asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress")
+
+
+def test_a_connection_between_farewell_and_end_is_not_used_again() -> None:
+    with pytest.raises(InvalidatePoolError):
+        _check_alive(1, Confused(), SimpleNamespace(info={"was_used": True}), None)
+    assert describe(asyncpg.InternalClientError("cannot switch to state 15")).status == 503
 
 
 async def test_a_connection_that_dies_within_a_request_is_told_of_at_every_step(town: Town, services: Services) -> None:

@@ -47,6 +47,14 @@ _DISK_FULL, _READ_ONLY = "53100", "25006"
 _UNSTORABLE = ("22021", "22P05", "22003")
 _LOST_BEFORE = "8s2b"
 """SQLAlchemy's word for a connection that was lost in an earlier statement of the same request."""
+_PARTS_AWAY = (
+    PoolTimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    RedisError,
+    BotoCoreError,
+    ClientError,
+)
 _NETWORK = (ConnectionError, TimeoutError, socket.gaierror)
 _UNREACHABLE = {errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN}
 _LAST_RESORT = PlainTemplate((Path(__file__).parent / "failure.html").read_text())
@@ -93,7 +101,7 @@ def _as_strv_error(error: BaseException) -> StrvError:
         return _from_database(error)
     if isinstance(error, asyncpg.PostgresError):
         return _outage(str(error.sqlstate)) or StrvError()
-    if isinstance(error, (PoolTimeoutError, asyncpg.InterfaceError, RedisError, BotoCoreError, ClientError)):
+    if isinstance(error, _PARTS_AWAY):
         return Unavailable()
     if isinstance(error, PendingRollbackError) and error.code == _LOST_BEFORE:
         return Unavailable()
