@@ -166,7 +166,7 @@ async def test_kills_while_media_are_processed(tmp_path: Path) -> None:
         plain = [await town.post(*FILES) for _ in range(2)]
         usual = max([await town.until_finished(entries) for entries in plain])
         for number in range(KILLS):
-            await town.kill("worker" if number % 2 else "decoder", usual, series)
+            await town.kill("worker" if number % 2 else "decoder", usual / 2, series)
         quiet = await until_quiet(site, 180)
         verdict = await judge(site, history)
         problems: dict[str, Any] = verdict.problems | {"late": series.late, "survivors": series.survivors}

@@ -37,6 +37,8 @@ export function createStream(video, film, { wanted, onSizes, onFailure }) {
     freeze(video)
     // The source of the page would be loaded between two of ours.
     video.querySelector('source')?.remove()
+    // At its very end there is no picture to show in another size.
+    if (video.duration > 1) seconds = Math.min(seconds, video.duration - 0.5)
     engine?.destroy()
     engine = undefined
     at = seconds
