@@ -73,3 +73,9 @@ def test_each_class_belongs_to_one_sheet() -> None:
                 owners.setdefault(name, set()).add(sheet)
     assert len(PARTS) > 10
     assert {name: sheets for name, sheets in owners.items() if len(sheets) > 1 and name not in SHARED} == {}
+
+
+def test_what_a_post_says_does_not_look_like_its_transcript() -> None:
+    for path in (ROOT / "templates" / "content" / "posts").glob("*.html"):
+        used = {name for names in re.findall(r'class="([^"{]*)', path.read_text()) for name in names.split()}
+        assert "said" not in used, path.name
