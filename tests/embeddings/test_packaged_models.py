@@ -95,7 +95,9 @@ async def test_nothing_is_lost_or_doubled_where_whisper_cuts(models: Models) -> 
     """Its window is thirty seconds; forty are spoken here without a longer pause."""
     speech = await models.listen(np.concatenate([beckett()] * 4))
     heard = re.findall("[a-z]+", " ".join(segment.text for segment in speech.segments).lower())
-    assert heard == 4 * "ever tried ever failed no matter try again fail again fail better".split()  # noqa: SIM905
+    said = 4 * "ever tried ever failed no matter try again fail again fail better".split()  # noqa: SIM905
+    assert len(heard) == len(said)
+    assert sum(one != other for one, other in zip(heard, said, strict=True)) <= 2  # A word may be misheard.
     assert all(segment.end - segment.start < 10 for segment in speech.segments)
 
 
