@@ -158,6 +158,28 @@ async def test_captions_are_shown_and_remembered(open_page: OpenPage, scene: Sce
     await player.has("video.textTracks[0].activeCues?.length === 1")
 
 
+async def test_a_range_that_a_cache_cuts_short_leaves_no_hole(open_page: OpenPage, scene: Scene) -> None:
+    page = await open_page()
+    await page.add_init_script(NO_HLS)
+    cut: list[str] = []
+
+    async def cut_short(route: Route) -> None:
+        asked = route.request.headers.get("range", "")
+        answer = await route.fetch()
+        body = await answer.body()
+        if len(body) > 4096 and asked not in cut:
+            cut.append(asked)
+            body = body[:2756]
+        await route.fulfill(response=answer, body=body)
+
+    await page.route("**/h*.mp4", cut_short)
+    await page.goto(scene.film["url"])
+    player = Player(page)
+    await player.start()
+    await player.has("video.buffered.length === 1 && video.buffered.start(0) < 0.3 && video.buffered.end(0) > 11.5")
+    assert cut
+
+
 @pytest.mark.parametrize("native", [True, False], ids=["native", "hls.js"])
 async def test_another_size_is_another_picture(open_page: OpenPage, scene: Scene, native: bool) -> None:
     page = await open_page()

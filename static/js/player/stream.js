@@ -1,4 +1,5 @@
 import { freeze } from './frozen.js'
+import { withWholeRanges } from './ranges.js'
 import { nearest, readSizes } from './sizes.js'
 
 // Where a film's bytes come from: its stream in the size that is wanted, and the whole MP4 where that cannot be played.
@@ -10,7 +11,8 @@ async function attach(video, url, at, onBroken) {
   const { default: Hls } = await import('hls.js/light')
   if (!Hls.isSupported()) throw new Error('Neither HLS nor Media Source Extensions.')
   // No worker: it would be made from a blob, and one thread is enough for what is only copied.
-  const engine = new Hls({ enableWorker: false, startPosition: at, capLevelToPlayerSize: true, maxBufferLength: 30 })
+  const loader = withWholeRanges(Hls.DefaultConfig.loader)
+  const engine = new Hls({ loader, enableWorker: false, startPosition: at, capLevelToPlayerSize: true, maxBufferLength: 30 })
   engine.on(Hls.Events.ERROR, (_, problem) => problem.fatal && onBroken())
   engine.loadSource(url)
   engine.attachMedia(video)
