@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,12 @@ Film = Callable[..., Path]
 
 @pytest.fixture(scope="session")
 def film(samples: Path) -> Film:
-    """`film(name, *arguments)` runs ffmpeg once for each name and returns the sample."""
+    """`film(name, *arguments)` runs ffmpeg once for both together and returns the sample."""
 
     def make(name: str, *arguments: str) -> Path:
-        path = samples / name
+        path = samples / sha256("\0".join(arguments).encode()).hexdigest()[:16] / name
         if not path.exists():
+            path.parent.mkdir(exist_ok=True)
             command = [find_ffmpeg(), "-nostdin", "-v", "error", "-y", *arguments, str(path)]
             subprocess.run(command, check=True, timeout=120, capture_output=True)
         return path

@@ -141,7 +141,7 @@ def combs(frame: Any) -> float:
 
 
 async def test_two_moments_in_one_frame_are_taken_apart(settings: Settings, put: Put, film: Film) -> None:
-    film("whole.mp4", *bars(rate="50"), *X264, "-crf", "10")
+    still = look(film("whole.mp4", *bars(rate="50"), *X264, "-crf", "10"))
     woven = ("-vf", "interlace=lowpass=off", *X264, "-crf", "10", "-flags", "+ilme+ildct")
     folder = put(film("woven.mp4", *bars(rate="50"), *tone(), *woven, "-c:a", "aac"))
     source = look(folder / "source")
@@ -149,7 +149,6 @@ async def test_two_moments_in_one_frame_are_taken_apart(settings: Settings, put:
     assert PLAY not in {one.name for one in climbed.made.products}
     top = climbed.rungs[-1]
     assert (top.size, len(top.frames)) == (source.size, len(source.frames))
-    still = look(film("whole.mp4"))
     plain = np.mean([combs(frame) for frame in still.frames])
     before, after = (np.mean([combs(frame) for frame in one.frames]) for one in (source, top))
     assert before > 1.3 * plain
