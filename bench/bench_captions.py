@@ -21,6 +21,7 @@ from recordings import RATE, Recording, join, music, recordings, synthetic, word
 from report import Report
 
 from strvsocial.embeddings.active import Active
+from strvsocial.embeddings.encoders.cues import MOST_SECONDS
 from strvsocial.embeddings.encoders.loader import Models
 from strvsocial.embeddings.inputs import AttachmentInput, StoredPcm
 from strvsocial.embeddings.pipeline import listen_on, with_analyses
@@ -47,8 +48,11 @@ class Case(NamedTuple):
 
 
 class Heard(NamedTuple):
+    """What was understood, how long that took, and how long the longest caption stands, in seconds."""
+
     text: str
     seconds: float
+    longest: float
 
 
 Listen = Callable[[Case, Path], Awaitable[Heard]]
@@ -76,26 +80,30 @@ def by_site(settings: Settings, storage: Storage, active: Active) -> Listen:
             await make(settings, folder, case.kind, lambda _: None)
             await storage.put_file("work/captions/pcm", folder / "pcm", "application/octet-stream")
             pcm = StoredPcm("work/captions/pcm", (folder / "pcm").stat().st_size)
-        attachment, text, is_complete = AttachmentInput(id=1, kind=case.kind, pcm=pcm), [], False
+        attachment, segments, is_complete = AttachmentInput(id=1, kind=case.kind, pcm=pcm), [], False
         while not is_complete:
             heard = await listen_on(active, storage, attachment)
-            text += [segment.text for segment in heard.segments]
+            segments += heard.segments
             attachment = with_analyses(attachment, [heard.analysis])
             is_complete = heard.analysis.details["complete"]
-        return Heard(" ".join(text), time.perf_counter() - began)
+        return _heard(segments, began)
 
     return listen
 
 
+def _heard(segments: list[Any], began: float) -> Heard:
+    longest = max((segment.end - segment.start for segment in segments), default=0.0)
+    return Heard(" ".join(segment.text.strip() for segment in segments), time.perf_counter() - began, longest)
+
+
 def directly(model: Any, **options: Any) -> Listen:
     async def listen(_: Case, path: Path) -> Heard:
-        def transcribe() -> str:
+        def transcribe() -> list[Any]:
             segments, _ = model.transcribe(str(path), beam_size=5, **options)
-            return " ".join(segment.text.strip() for segment in segments)
+            return list(segments)
 
         began = time.perf_counter()
-        text = await asyncio.to_thread(transcribe)
-        return Heard(text, time.perf_counter() - began)
+        return _heard(await asyncio.to_thread(transcribe), began)
 
     return listen
 
@@ -123,6 +131,7 @@ async def main() -> None:
 
 async def measure(report: Report, folder: Path, ways: dict[str, Listen]) -> None:
     wrong: dict[str, int] = dict.fromkeys(ways, 0)
+    longest: dict[str, float] = dict.fromkeys(ways, 0.0)
     said = spoken_seconds = site_seconds = 0.0
     for case in await asyncio.to_thread(cases, folder):
         path = await asyncio.to_thread(write, folder / case.file, case.recording.samples, *case.arguments)
@@ -137,6 +146,7 @@ async def measure(report: Report, folder: Path, ways: dict[str, Listen]) -> None
                 "speed": round(speed, 1),
                 "heard": heard.text,
             }
+            longest[name] = max(longest[name], heard.longest)
             if case.real:
                 wrong[name] += errors
             if case.real and name == "site":
@@ -148,6 +158,9 @@ async def measure(report: Report, folder: Path, ways: dict[str, Listen]) -> None
     report.note("recorded_words", int(said))
     for name, errors in wrong.items():
         report.note(f"word_error_rate_{name}", round(errors / said, 4))
+    for name in ("direct", "defaults"):
+        report.note(f"longest_caption_seconds_{name}", round(longest[name], 1))
+    report.hold("longest_caption_seconds_site", round(longest["site"], 1), most=MOST_SECONDS)
     report.hold("wrong_words_site", wrong["site"], most=min(wrong["direct"], wrong["defaults"]))
     report.hold("times_faster_than_real_time", round(spoken_seconds / site_seconds, 1), least=LEAST_SPEED)
 

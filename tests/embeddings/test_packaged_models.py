@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from strvsocial.db import Database
 from strvsocial.embeddings.calibration import known, similarity
+from strvsocial.embeddings.encoders.cues import MOST_COLUMNS, MOST_SECONDS
 from strvsocial.embeddings.encoders.loader import Models
 from strvsocial.embeddings.profiles import PACKAGED, sha256_of
 from strvsocial.embeddings.weights import SHA256, locate, whisper_folder
@@ -92,13 +93,14 @@ async def test_speech_is_written_down(models: Models) -> None:
 
 
 async def test_nothing_is_lost_or_doubled_where_whisper_cuts(models: Models) -> None:
-    """Its window is thirty seconds; forty are spoken here without a longer pause."""
+    """Its window is thirty seconds; forty are spoken here without a longer pause, and the same again and again."""
     speech = await models.listen(np.concatenate([beckett()] * 4))
     heard = re.findall("[a-z]+", " ".join(segment.text for segment in speech.segments).lower())
     said = 4 * "ever tried ever failed no matter try again fail again fail better".split()  # noqa: SIM905
     assert len(heard) == len(said)
     assert sum(one != other for one, other in zip(heard, said, strict=True)) <= 2  # A word may be misheard.
-    assert all(segment.end - segment.start < 10 for segment in speech.segments)
+    assert all(segment.end - segment.start <= MOST_SECONDS for segment in speech.segments)
+    assert all(len(segment.text) <= MOST_COLUMNS for segment in speech.segments)
 
 
 async def test_noise_and_music_say_nothing(models: Models) -> None:

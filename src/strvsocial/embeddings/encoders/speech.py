@@ -11,6 +11,7 @@ import numpy.typing as npt
 from faster_whisper import WhisperModel
 from faster_whisper.vad import SpeechTimestampsMap, VadOptions, collect_chunks, get_speech_timestamps
 
+from strvsocial.embeddings.encoders.cues import Word, cut
 from strvsocial.embeddings.findings import SAMPLE_RATE, Pcm, Segment, Speech
 
 Samples = npt.NDArray[np.float32]
@@ -20,6 +21,8 @@ _VOICE = VadOptions(min_speech_duration_ms=250, max_speech_duration_s=_WINDOW - 
 """With what is left around each stretch, none is longer than a window."""
 _EDGE = 2 * SAMPLE_RATE
 """Speech that ends closer than this to a cut may go on behind it."""
+_TEMPERATURES = (0.0, 0.2, 0.4, 0.6)
+"""What repeats itself is heard anew at these. Hotter, Whisper guesses, and a refrain may come out as silence."""
 
 
 class Stopped(Exception):
@@ -46,7 +49,7 @@ class Transcriber:
         last: bool = True,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Speech:
-        """What is said in `pcm`. Without voices Whisper does not run at all, and there are no segments.
+        """What is said in `pcm`, in pieces for one screen each. Without voices Whisper does not run at all.
 
         `language` is given when it is known from an earlier piece. When more audio follows (`last` is false), the last
         stretch of speech is left to the next piece if it may go on there.
@@ -63,19 +66,26 @@ class Transcriber:
             np.concatenate(chunks),
             language=language,
             beam_size=5,
+            temperature=_TEMPERATURES,
             condition_on_previous_text=False,
             vad_filter=False,
             clip_timestamps=_borders(chunks),
+            word_timestamps=True,
         )
         times = SpeechTimestampsMap(stretches, SAMPLE_RATE)
-        segments = []
+        segments: list[Segment] = []
         for segment in found:
             if should_stop():
                 raise Stopped
-            if words := segment.text.strip():
-                start, end = times.get_original_time(segment.start), times.get_original_time(segment.end, is_end=True)
-                segments.append(Segment(float(start), float(max(start, end)), words))
+            segments += cut([_placed(word, times) for word in segment.words])
         return Speech(info.language if segments else None, segments, heard)
+
+
+def _placed(word: Any, times: SpeechTimestampsMap) -> Word:
+    """A word where it was said; Whisper heard it without the silence around it."""
+    chunk = times.get_chunk_index((word.start + word.end) / 2)
+    start, end = (float(times.get_original_time(time, chunk)) for time in (word.start, word.end))
+    return Word(start, max(start, end), word.word)
 
 
 def _borders(chunks: Sequence[Samples]) -> list[float]:
