@@ -77,7 +77,7 @@ async def _climb(settings: Settings, folder: Path) -> tuple[Made, list[Product]]
     assert progress == sorted(progress)
     if PLAY in wanted:
         top = products[-2]
-        products += await join_rung(folder, top.name, (top.width or 0, top.height or 0))
+        products += await join_rung(folder, top.name, Product(PLAY, "playback", top.width, top.height))
     return made, products
 
 

@@ -5,16 +5,23 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 
+from strvsocial.db import Database
+from strvsocial.media.finishing import finish_at_once
 from strvsocial.media.loudness import Loudness, find_gain, is_even, read_loudness
 from strvsocial.media.processing import make
+from strvsocial.media.products import Made
 from strvsocial.media.sandbox import find_ffmpeg
+from strvsocial.media.video import PLAY
 from strvsocial.settings import Settings
+from strvsocial.storage import Storage
 
 Put = Callable[[Path], Path]
 Film = Callable[..., Path]
@@ -155,3 +162,98 @@ def test_only_the_last_word_counts() -> None:
     assert read_loudness(log, 0.5) is None
     assert read_loudness(SUMMARY.format("-70.0", "-inf"), 10) is None
     assert read_loudness("", 10) is None
+
+
+BARS = ("-f", "lavfi", "-i", "testsrc2=size=320x240:rate=10:duration=3")
+LARGE = ("-f", "lavfi", "-i", "testsrc2=size=480x480:rate=5:duration=11")
+X264 = ("-c:v", "libx264", "-preset", "ultrafast")
+
+
+async def _make_film(settings: Settings, folder: Path) -> Made:
+    return await make(settings, folder, "video", lambda _: None)
+
+
+def _pictures(path: Path) -> list[bytes]:
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(video=0) if packet.size]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("film.mp4", "aac"), ("film.mov", "pcm_s16le"), ("film.mkv", "libopus"), ("loud.mp4", "aac")]
+)
+async def test_films_are_as_loud_as_sounds_and_keep_their_pictures(
+    settings: Settings, put: Put, film: Film, name: str, codec: str
+) -> None:
+    source = film(name, *BARS, *_noise(9 if name == "loud.mp4" else -14), *X264, "-c:a", codec, "-ac", "2")
+    before, _ = _heard(source)
+    assert abs(before + 16) > 3
+    folder = put(source)
+    made = await _make_film(settings, folder)
+    assert _heard(folder / PLAY)[0] == pytest.approx(-16, abs=0.7)
+    assert made.products[0].details["loudness"]["gain"] == pytest.approx(-16 - before, abs=0.4)
+    if name != "film.mkv":
+        assert _pictures(folder / PLAY) == _pictures(folder / "source")
+
+
+async def test_an_even_film_keeps_its_sound_too(settings: Settings, put: Put, film: Film) -> None:
+    source = film("even.mp4", *BARS, *_noise(2), *X264, "-c:a", "aac", "-ac", "2", "-b:a", "192k")
+    folder = put(source)
+    made = await _make_film(settings, folder)
+    assert made.products[0].details["loudness"]["gain"] == 0
+    assert _packets(folder / PLAY) == _packets(folder / "source")
+
+
+async def test_every_size_of_a_film_takes_the_even_sound_over(
+    settings: Settings, put: Put, film: Film, database: Database, storage: Storage
+) -> None:
+    noise = ("-f", "lavfi", "-i", f"{SPEECH_LIKE.replace('duration=3', 'duration=11')},volume=-12dB")
+    folder = put(film("quiet.webm", *LARGE, *noise, "-c:v", "libvpx", "-deadline", "realtime", "-c:a", "libopus"))
+    made = await finish_at_once(settings, database, storage, await _make_film(settings, folder), folder)
+    told = {product.name: product for product in made.products}
+    assert {"h240.mp4", "h480.mp4", "sound.mp4", PLAY} < set(told)
+    for name in ("h240.mp4", "h480.mp4", "sound.mp4", PLAY):
+        assert _heard(folder / name)[0] == pytest.approx(-16, abs=1)
+    assert told[PLAY].details["loudness"]["gain"] > 3
+
+
+@pytest.mark.parametrize(
+    ("name", "late", "encoding"),
+    [
+        ("aac.mp4", 0.0, ("-c:a", "aac")),
+        ("late.mp4", 0.7, ("-c:a", "aac")),
+        ("late.mkv", 0.7, ("-c:a", "pcm_s16le")),
+        ("pcm.mov", 0.0, ("-c:a", "pcm_s16le")),
+        ("mp3.mkv", 0.3, ("-c:a", "libmp3lame")),
+    ],
+)
+async def test_an_evened_sound_stays_with_its_pictures(
+    settings: Settings, put: Put, film: Film, name: str, late: float, encoding: tuple[str, ...]
+) -> None:
+    beep = ("-f", "lavfi", "-i", "sine=frequency=880:duration=3,volume='if(between(t,1.2,2),0.1,0)':eval=frame")
+    arguments = (*BARS, "-itsoffset", str(late), *beep, "-map", "0:v", "-map", "1:a", *X264, "-bf", "2", *encoding)
+    folder = put(film(name, *arguments))
+    made = await _make_film(settings, folder)
+    assert made.products[0].details["loudness"]["gain"] > 3
+    assert _onset(folder / PLAY) == pytest.approx(_onset(folder / "source"), abs=0.03)
+
+
+def _onset(path: Path) -> float:
+    """Seconds from the first picture to the first sound."""
+    with av.open(str(path)) as container:
+        first = min(frame.time for frame in container.decode(video=0) if frame.time is not None)
+    with av.open(str(path)) as container:
+        for frame in container.decode(audio=0):
+            loud = np.flatnonzero(np.abs(frame.to_ndarray().astype(np.float64)).max(axis=0) > 0.3 * _most(path))
+            if len(loud) and frame.time is not None:
+                return float(frame.time + loud[0] / frame.sample_rate / _interleaved(frame) - first)
+    raise AssertionError("no sound")
+
+
+@lru_cache
+def _most(path: Path) -> float:
+    with av.open(str(path)) as container:
+        return max(float(np.abs(frame.to_ndarray().astype(np.float64)).max()) for frame in container.decode(audio=0))
+
+
+def _interleaved(frame: Any) -> int:
+    return 1 if frame.format.is_planar else len(frame.layout.channels)

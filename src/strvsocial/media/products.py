@@ -8,7 +8,7 @@ from typing import Any
 
 from strvsocial.media.placeholders import placeholder
 
-PIPELINE = 1
+PIPELINE = 2
 """Which pipeline makes things. Raise it when equal bytes become something else than before: only what one pipeline made
 is shared between posts, and `strvsocial media reprocess --outdated` finds what an earlier one made."""
 

@@ -1,4 +1,4 @@
-"""Films: H.264 with AAC in MP4 keeps its bits and loses its metadata; everything else is transcoded to that.
+"""Films: H.264 keeps its bits and loses its metadata; everything else is transcoded to that, with AAC.
 
 A film can be watched as soon as there is one file of it: its own bits where browsers play them, else its lowest rung. The
 other rungs of the ladder follow in a run of their own that decodes the film once.
@@ -6,11 +6,12 @@ other rungs of the ladder follow in a run of their own that decodes the film onc
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from strvsocial.media.audio import aac_arguments, pcm_output, pcm_product
+from strvsocial.media.audio import Heard, pcm_product
 from strvsocial.media.failures import CannotDecode, damaged, explain
 from strvsocial.media.ffmpeg import WITHOUT_METADATA, read_source
 from strvsocial.media.filters import MAX_FPS, fit, fit_again
@@ -27,9 +28,11 @@ from strvsocial.media.ladder import (
     sound_products,
 )
 from strvsocial.media.previews import wanted_previews
-from strvsocial.media.probing import Picture, Probe, Stream
+from strvsocial.media.probing import Picture, Probe
 from strvsocial.media.products import Made, Product, size_of
+from strvsocial.media.progress import Progress
 from strvsocial.media.sandbox import DecoderFailed, Limits, Refused, run_ffmpeg
+from strvsocial.media.soundtracks import hear, soundtrack_arguments, soundtrack_details
 from strvsocial.media.stills import POSTER_BOX, take_stills
 from strvsocial.settings import Settings
 
@@ -42,16 +45,16 @@ PLAY = "play.mp4"
 """The whole film in one file, for downloads and old players."""
 MP4 = ("-f", "mp4", "-movflags", "+faststart")
 
-Progress = Callable[[float], None]
-"""Hears how much of the work is done, from 0 to 1."""
+LISTENING = 0.1
+"""How much of the work it is, about, to listen to the sound."""
 
 
 class _Way(NamedTuple):
-    """One way to something that can be watched: the file's name, its output arguments, the sound that is in it."""
+    """One way to something that can be watched: the file's name, its output arguments, whether sound is in it."""
 
     name: str
     arguments: list[str]
-    sound: Stream | None
+    has_audio: bool
 
 
 async def make_video(settings: Settings, folder: Path, probe: Probe, on_progress: Progress) -> Made:
@@ -59,8 +62,10 @@ async def make_video(settings: Settings, folder: Path, probe: Probe, on_progress
     film = _film_of(probe)
     rungs = ladder_of(probe, film)
     try:
-        way = await _play(settings, folder, probe, film, rungs, on_progress)
-        has_audio = way.sound is not None
+        heard = await hear(settings, folder, probe, MAX_SECONDS, lambda done: on_progress(LISTENING * done))
+        ways = _ways(probe, film, rungs, heard)
+        way = await _play(settings, folder, probe, ways, lambda done: on_progress(LISTENING + (1 - LISTENING) * done))
+        has_audio = way.has_audio
         products = [] if way.name == PLAY else rung_products(folder, rungs[0], has_audio=has_audio)
         measured = products[0].details["seconds"] if products else None
         # Looking around in the lowest rung costs little; the poster alone is as sharp as the film.
@@ -70,15 +75,16 @@ async def make_video(settings: Settings, folder: Path, probe: Probe, on_progress
         raise explain(failure, "video", settings.max_image_pixels) from failure
     width, height = target_size(*film.shown_size) if products else (stills.width, stills.height)
     duration = measured or stills.duration or probe.duration or 0.0
+    details = soundtrack_details(probe, heard) if has_audio else {}
     if way.name == PLAY:
         bitrate = round(8 * size_of(folder, PLAY) / duration) if duration else None
-        products = [Product(PLAY, "playback", width, height, bitrate)]
+        products = [Product(PLAY, "playback", width, height, bitrate, details)]
     made = {product.name for product in products}
     wanted = [Product(rung.file, "rung", rung.width, rung.height) for rung in rungs if rung.file not in made]
     if rungs and has_audio:
         wanted.append(Product(SOUND, "rung"))
     if rungs and PLAY not in made:
-        wanted.append(Product(PLAY, "playback", rungs[-1].width, rungs[-1].height))
+        wanted.append(Product(PLAY, "playback", rungs[-1].width, rungs[-1].height, details=details))
     sound = [pcm_product(folder)] if has_audio else []
     return Made(
         "video",
@@ -107,43 +113,38 @@ def ladder_of(probe: Probe, film: Picture) -> list[Rung]:
     return [] if is_short or len(rungs) < 2 else rungs
 
 
-async def _play(
-    settings: Settings, folder: Path, probe: Probe, film: Picture, rungs: list[Rung], on_progress: Progress
-) -> _Way:
-    """Writes what can be watched first, and `pcm` when there is sound. A film whose sound spoils it is shown without."""
+async def _play(settings: Settings, folder: Path, probe: Probe, ways: Sequence[_Way], on_progress: Progress) -> _Way:
+    """Writes what can be watched first, in the first of the ways that can be gone."""
     seconds = probe.duration or MAX_SECONDS
     limits = Limits(wall=180 + 8 * seconds, cpu=int(180 + 12 * seconds), file_size=8 << 30)
-    ways = list(_ways(probe, film, rungs))
     for way in ways:
-        pcm = pcm_output(way.sound, MAX_SECONDS) if way.sound else []
-        arguments = [*read_source(threads=settings.ffmpeg_threads), *way.arguments, *pcm]
+        arguments = [*read_source(threads=settings.ffmpeg_threads), *way.arguments]
         try:
             await run_ffmpeg(arguments, folder, limits, lambda now: on_progress(min(1, now / seconds)))
         except Refused:
             if way is ways[-1]:
                 raise
         else:
-            if way.sound is None or size_of(folder, "pcm") > 0:
-                return way
-    raise AssertionError("the last way has no sound")
+            return way
+    raise AssertionError("there is always a way without sound")
 
 
-def _ways(probe: Probe, film: Picture, rungs: list[Rung]) -> Iterator[_Way]:
-    """From the best to the last."""
+def _ways(probe: Probe, film: Picture, rungs: list[Rung], heard: Heard | None) -> list[_Way]:
+    """From the best to the last: a film whose sound spoils it is shown without."""
     assert probe.film is not None
-    pictures = ["-map", f"0:{probe.film.index}"]
-    for sound in (probe.sound, None) if probe.sound else (None,):
-        maps = [*pictures, *(["-map", f"0:{sound.index}"] if sound else [])]
-        if can_be_copied(probe, film, sound):
-            yield _Way(PLAY, [*maps, "-c", "copy", *_ended(MP4), f"file:{PLAY}"], sound)
+    ways = []
+    for sound in (soundtrack_arguments(probe, heard), []) if heard else ([],):
+        maps = ["-map", f"0:{probe.film.index}", *sound]
+        if can_be_copied(probe, film):
+            ways.append(_Way(PLAY, [*maps, "-c:v", "copy", *_ended(MP4), f"file:{PLAY}"], bool(sound)))
         rung = rungs[0] if rungs else Rung(SHORT_SIDE, *target_size(*film.shown_size))
-        heard = [] if sound is None else ["-c:a", "copy"] if sound.codec == "aac" else aac_arguments(sound)
         filters = ",".join([*fit(film, rung.width, rung.height), "format=yuv420p"])
-        encoded = [*maps, "-vf", filters, *encode(rung), *heard]
+        encoded = [*maps, "-vf", filters, *encode(rung)]
         if rungs:
-            yield _Way(rung.file, [*encoded, *_ended(()), *segment(rung.file, rung.playlist)], sound)
+            ways.append(_Way(rung.file, [*encoded, *_ended(()), *segment(rung.file, rung.playlist)], bool(sound)))
         else:
-            yield _Way(PLAY, [*encoded, *_ended(MP4), f"file:{PLAY}"], sound)
+            ways.append(_Way(PLAY, [*encoded, *_ended(MP4), f"file:{PLAY}"], bool(sound)))
+    return ways
 
 
 def _redraw(folder: Path, film: Picture) -> Callable[[float], Awaitable[dict[str, int]]]:
@@ -184,7 +185,7 @@ async def make_rungs(
     return [product for rung in rungs for product in rung_products(folder, rung, has_audio=sound is not None)]
 
 
-async def join_rung(folder: Path, name: str, size: tuple[int, int]) -> list[Product]:
+async def join_rung(folder: Path, name: str, wanted: Product) -> list[Product]:
     """Writes `play.mp4` from the rung called `name`: the same bits with the index in front. Raises DecoderFailed."""
     whole = ["-map", "0", "-c", "copy", *_ended(MP4), f"file:{PLAY}"]
     seconds = 0.0
@@ -195,7 +196,7 @@ async def join_rung(folder: Path, name: str, size: tuple[int, int]) -> list[Prod
 
     await run_ffmpeg([*read_source(name), *whole], folder, Limits(wall=600, cpu=600, file_size=8 << 30), on_seconds)
     bitrate = round(8 * size_of(folder, PLAY) / seconds) if seconds else None
-    return [Product(PLAY, "playback", *size, bitrate)]
+    return [replace(wanted, bitrate=bitrate)]
 
 
 async def make_sound(folder: Path, name: str, seconds: float) -> list[Product]:
@@ -222,8 +223,8 @@ def _ended(container: tuple[str, ...]) -> list[str]:
     return ["-t", str(MAX_SECONDS), *WITHOUT_METADATA, *container]
 
 
-def can_be_copied(probe: Probe, film: Picture, sound: Stream | None) -> bool:
-    """True when every browser plays the streams as they are."""
+def can_be_copied(probe: Probe, film: Picture) -> bool:
+    """True when every browser plays the pictures as they are."""
     return bool(
         probe.film
         and probe.film.codec == "h264"
@@ -233,7 +234,6 @@ def can_be_copied(probe: Probe, film: Picture, sound: Stream | None) -> bool:
         and 0 < film.fps <= MAX_FPS + 1
         and (probe.bitrate or 0) <= MAX_COPIED_BITRATE
         and not film.interlaced
-        and (sound is None or sound.codec == "aac")
     )
 
 
