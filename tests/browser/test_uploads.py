@@ -49,7 +49,7 @@ async def sent(upload: Locator) -> float:
 
 async def reach(page: Page, upload: Locator, share: float) -> None:
     await page.wait_for_function(
-        "share => document.querySelector('.upload progress').value >= share", arg=share, timeout=60_000
+        "share => document.querySelector('.upload progress')?.value >= share", arg=share, timeout=60_000
     )
 
 

@@ -143,7 +143,8 @@ async def test_a_damaged_gif_is_refused(settings: Settings, folder: Path) -> Non
 
 
 async def test_a_plain_mp4_keeps_its_bits_and_loses_its_tags(settings: Settings, put: Put, film: Film) -> None:
-    source = film("plain.mp4", *BARS, *TONE, *X264, "-c:a", "aac", *PERSONAL, "-movflags", "use_metadata_tags")
+    even = ("-af", "volume=3dB")
+    source = film("plain.mp4", *BARS, *TONE, *X264, *even, "-c:a", "aac", *PERSONAL, "-movflags", "use_metadata_tags")
     assert b"Alice" in source.read_bytes()
     folder = put(source)
     made = await _make(settings, folder, "video")
@@ -246,7 +247,8 @@ async def test_a_film_without_pictures_is_a_sound(settings: Settings, put: Put, 
 
 
 async def test_a_sound_with_moving_pictures_is_a_film(settings: Settings, put: Put, film: Film) -> None:
-    source = film("plain.mp4", *BARS, *TONE, *X264, "-c:a", "aac", *PERSONAL, "-movflags", "use_metadata_tags")
+    even = ("-af", "volume=3dB")
+    source = film("plain.mp4", *BARS, *TONE, *X264, *even, "-c:a", "aac", *PERSONAL, "-movflags", "use_metadata_tags")
     assert (await _make(settings, put(source), "audio")).kind == "video"
 
 
