@@ -443,7 +443,7 @@ MOVING: tuple[DemoPost, ...] = (
     ),
     _shown(
         "saga",
-        "Evening tide, nine seconds",
+        "Evening tide",
         "",
         "sea weather",
         ("film:evening_tide", "Waves move under a setting sun"),
