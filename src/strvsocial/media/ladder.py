@@ -82,9 +82,14 @@ def encode(rung: Rung) -> list[str]:
 
 
 def segment(file: str, playlist: str) -> list[str]:
-    """Output arguments of the file and the playlist of a rung. Frames keep their times, however far apart they lie."""
+    """Output arguments of the file and the playlist of a rung. Frames keep their times, however far apart they lie.
+
+    Where a stream begins is said by its fragments: an edit list that says it is heeded by some browsers only, and in the
+    others a sound that begins late would be heard early.
+    """
     return [
         "-fps_mode", "vfr", "-f", "hls", "-hls_segment_type", "fmp4", "-hls_flags", "single_file+independent_segments",
+        "-hls_segment_options", "movflags=+frag_discont",
         "-hls_playlist_type", "vod", "-hls_time", str(SEGMENT_SECONDS),
         "-hls_segment_filename", file, f"file:{playlist}",
     ]  # fmt: skip
