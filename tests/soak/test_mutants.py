@@ -15,6 +15,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pillow_heif
@@ -118,8 +119,12 @@ def mutate(content: bytes, chance: random.Random) -> bytes:
 
 def decoders() -> list[psutil.Process]:
     """What runs below this process, but for the servers of the tests."""
-    children = psutil.Process().children(recursive=True)
-    return [child for child in children if child.is_running() and child.name() not in SERVERS]
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # It may end while it is asked.
+            if child.is_running() and child.name() not in SERVERS:
+                found.append(child)
+    return found
 
 
 class Watch:
