@@ -20,8 +20,9 @@ from strvsocial.ids import new_id
 from strvsocial.media.sweeping import abort_abandoned, compare, delete_orphans
 from strvsocial.storage.patience import QUICK_SECONDS
 
-SLOWEST = 2.0
-"""Seconds that nothing may take but a picture's bytes, which no page waits for."""
+SLOWEST = 3.0
+"""Seconds that nothing may take but a picture's bytes, which no page waits for: asking whether storage is there takes one,
+to wait for it would take four."""
 _REFUSAL = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please reduce your rate</Message></Error>"
 SLOW_DOWN = (
     b"HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nConnection: close\r\n"
