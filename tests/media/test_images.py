@@ -147,6 +147,17 @@ async def test_a_heic_of_a_phone(settings: Settings, put: Put, tmp_path: Path, t
         await make_images(settings.model_copy(update={"max_image_pixels": 1000}), folder)
 
 
+async def test_a_heic_of_a_version_that_nobody_knows_is_refused(settings: Settings, put: Put, tmp_path: Path) -> None:
+    path = tmp_path / "later.heic"
+    pillow_heif.from_pillow(Image.new("RGB", (96, 64), "teal")).save(path)
+    content = bytearray(await asyncio.to_thread(path.read_bytes))
+    content[content.index(b"infe") + 4] = 58
+    folder = put(path)
+    (folder / "source").write_bytes(content)
+    with pytest.raises(CannotDecode, match="damaged"):
+        await make_images(settings, folder)
+
+
 async def test_extreme_shapes(settings: Settings, put: Put, tmp_path: Path) -> None:
     path = tmp_path / "line.png"
     pyvips.Image.black(1, 65535, bands=3).linear(1, [10, 200, 10]).cast("uchar").copy(interpretation="srgb").pngsave(
