@@ -147,12 +147,15 @@ async def test_a_heic_of_a_phone(settings: Settings, put: Put, tmp_path: Path, t
         await make_images(settings.model_copy(update={"max_image_pixels": 1000}), folder)
 
 
-async def test_a_heic_of_a_version_that_nobody_knows_is_refused(settings: Settings, put: Put, tmp_path: Path) -> None:
-    path = tmp_path / "later.heic"
+@pytest.mark.parametrize(("box", "place", "byte"), [(b"infe", 4, 58), (b"ipma", 12, 50)], ids=["later", "of-nobody"])
+async def test_a_heic_that_libheif_does_not_understand_is_refused(
+    settings: Settings, put: Put, tmp_path: Path, box: bytes, place: int, byte: int
+) -> None:
+    path = tmp_path / "strange.heic"
     pillow_heif.from_pillow(Image.new("RGB", (96, 64), "teal")).save(path)
-    content = bytearray(await asyncio.to_thread(path.read_bytes))
-    content[content.index(b"infe") + 4] = 58
     folder = put(path)
+    content = bytearray((folder / "source").read_bytes())
+    content[content.index(box) + place] = byte
     (folder / "source").write_bytes(content)
     with pytest.raises(CannotDecode, match="damaged"):
         await make_images(settings, folder)

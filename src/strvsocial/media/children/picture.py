@@ -175,7 +175,14 @@ def unpack_heic(max_pixels: int) -> tuple[int, int]:
         kind, _, deep = heic.mode.partition(";")
         bands = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}[kind]
         stride, rows = heic.stride // (2 if deep else 1) // bands, bytes(heic.data)
-    except (ValueError, KeyError, RuntimeError, OSError, SyntaxError, EOFError) as error:  # So libheif's errors come.
+    except (
+        ValueError,
+        LookupError,
+        RuntimeError,
+        OSError,
+        SyntaxError,
+        EOFError,
+    ) as error:  # So libheif's errors come.
         sys.stderr.write(repr(error))
         raise Refused("damaged") from None
     picture = pyvips.Image.new_from_memory(rows, stride, height, bands, "ushort" if deep else "uchar")
