@@ -141,13 +141,12 @@ class _Film:
             async with self._report(rungs) as on_progress:
                 made = await make_rungs(self.settings, folder, await probe(folder), rungs, sound, on_progress)
             await self._keep(folder, made)
-        for row in self.wanted:
-            if row.name == PLAY:
-                top = max((row for row in self.rows if row.role == "rung"), key=lambda row: row.width or 0)
-                if not (folder / top.name).exists():
-                    await self._fetch(folder, top)
-                whole = Product(PLAY, row.role, top.width, top.height, details=row.details)
-                await self._keep(folder, await join_rung(folder, top.name, whole))
+        if whole := next((row for row in self.wanted if row.name == PLAY), None):
+            top = max((row for row in self.rows if row.role == "rung"), key=lambda row: row.width or 0)
+            if not (folder / top.name).exists():
+                await self._fetch(folder, top)
+            wanted = Product(PLAY, whole.role, top.width, top.height, details=whole.details)
+            await self._keep(folder, await join_rung(folder, top.name, wanted))
 
     async def _try(self, folder: Path, name: str, making: Awaitable[list[Product]]) -> None:
         try:

@@ -24,6 +24,8 @@ import pyvips
 sys.path.append(os.path.dirname(os.path.abspath(__file__)))  # An isolated Python does not look beside the script.
 from colours import SEARCHED, SRGB, WIDE, is_wide, profile_of_numbers, told_profile  # type: ignore[import-not-found]
 
+HEIF_ERRORS = (ValueError, LookupError, RuntimeError, OSError, SyntaxError, EOFError)
+"""What pillow_heif makes of libheif's errors."""
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 LOADERS = ("Jpeg", "Png", "Webp", "Nsgif", "Heif")
 BOX, LONG_BOX = 2048, (8192, 1024)
@@ -175,14 +177,7 @@ def unpack_heic(max_pixels: int) -> tuple[int, int]:
         kind, _, deep = heic.mode.partition(";")
         bands = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}[kind]
         stride, rows = heic.stride // (2 if deep else 1) // bands, bytes(heic.data)
-    except (
-        ValueError,
-        LookupError,
-        RuntimeError,
-        OSError,
-        SyntaxError,
-        EOFError,
-    ) as error:  # So libheif's errors come.
+    except HEIF_ERRORS as error:
         sys.stderr.write(repr(error))
         raise Refused("damaged") from None
     picture = pyvips.Image.new_from_memory(rows, stride, height, bands, "ushort" if deep else "uchar")
